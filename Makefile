@@ -1,0 +1,80 @@
+# Every target works in a fresh clone: it makes .venv and installs what it needs, once.
+# Overridable: PYTHON (the interpreter that makes .venv), TORCH (what pip installs first), WORKERS, ARGS.
+
+PYTHON ?= python3
+TORCH ?= torch==2.13.0
+WORKERS ?= auto
+ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMPS := $(VENV)/.stamps
+CONSTRAINTS := $(VENV)/constraints.txt
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
+PROJECTS := $(wildcard packages/*/pyproject.toml)
+MODELS := -e packages/quaterion-models
+
+# One process per core and one thread per process: faster than one process with many threads, and no oversubscription.
+TEST_ENV := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false HF_HUB_OFFLINE=1
+PYTEST := $(TEST_ENV) $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 8 --dist worksteal -q
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test test-fast check fmt bench clean request
+
+help: ## list the targets (the default)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+
+demo: $(STAMPS)/demo ## fine-tune a real encoder on Python's standard library (ARGS="--query 'sort a list'")
+	@$(BIN)/quaterion demo $(ARGS)
+
+test: $(STAMPS)/test ## run all tests of all distributions, doctests included (ARGS="-k triplet")
+	@$(PYTEST) $(ARGS)
+
+test-fast: $(STAMPS)/test ## run the tests that are not marked slow
+	@$(PYTEST) -m "not slow" $(ARGS)
+
+check: $(STAMPS)/test ## lint, format check, types, import floors
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+fmt: $(STAMPS)/test ## format the code and fix what the linter can fix
+	@$(BIN)/ruff check --fix-only --quiet
+	@$(BIN)/ruff format
+
+bench: $(STAMPS)/test ## run the benchmarks and write their JSON to benchmarks/results (ARGS="mining")
+	@$(BIN)/python benchmarks/run.py $(ARGS)
+
+clean: ## remove .venv, caches and everything that was built
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis quaterion-demo lightning_logs
+	find packages benchmarks examples -name __pycache__ -prune -exec rm -rf {} +
+
+# A venv is recognised by its interpreter, so one that was made by hand is used as it is.
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else \
+	  "$(PYTHON) is Python %d.%d; 3.11 or newer is needed: make PYTHON=python3.11 ..." % v[:2])'
+	$(PYTHON) -m venv $(VENV)
+
+# Changes only when TORCH is given and differs from the last request.
+$(STAMPS)/torch-request: request | $(BIN)/python
+	@mkdir -p $(STAMPS)
+	@[ -e $@ ] || : > $@
+	@if [ "$(origin TORCH)" != file ] && [ "$$(cat $@)" != '$(TORCH)' ]; then echo '$(TORCH)' > $@; fi
+
+# torch comes first and on its own, because a plain range may pull gigabytes of CUDA packages; a torch that is there stays.
+# The constraint names the public version: torch==2.13.0 also accepts 2.13.0+cpu, the other way round pip finds nothing.
+$(CONSTRAINTS): $(STAMPS)/torch-request
+	@if [ -s $(STAMPS)/torch-request ] || ! $(BIN)/python -c 'import torch' 2>/dev/null; then \
+	  $(PIP) install $(TORCH); fi
+	@$(BIN)/python -c 'from importlib.metadata import version; print("torch==" + version("torch").split("+")[0])' > $@
+
+# One install command; a stamp is older than a pyproject.toml only when that file has changed.
+INSTALL = $(PIP) install --constraint $(CONSTRAINTS) $(MODELS) -e "packages/quaterion[$(EXTRAS)]"
+
+$(STAMPS)/demo: EXTRAS := demo
+$(STAMPS)/test: EXTRAS := demo,test
+$(STAMPS)/demo $(STAMPS)/test: $(CONSTRAINTS) $(PROJECTS)
+	$(INSTALL)
+	@touch $(STAMPS)/demo $@

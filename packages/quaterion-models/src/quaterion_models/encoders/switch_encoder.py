@@ -1,0 +1,217 @@
+"""An encoder that sends each object to one of several encoders."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, NamedTuple, Self
+
+import torch
+from torch import Tensor, nn
+
+from quaterion_models.content_key import content_key
+from quaterion_models.encoders.encoder import Encoder, check_embeddings
+from quaterion_models.names import module_name
+from quaterion_models.types import CollateFnType, MetaExtractorFnType
+
+
+class SwitchBatch(NamedTuple):
+    """Objects grouped by the encoder that takes them.
+
+    Attributes:
+        inputs: Option name to the collated input of that option's objects, in their order.
+        rows: Option name to `[B_option]` int64: where each of these objects stood.
+    """
+
+    inputs: dict[str, Any]
+    rows: dict[str, Tensor]
+
+
+class SwitchEncoder(Encoder):
+    """Encodes several kinds of objects into one space, each kind by its own encoder.
+
+    Subclass it and override :meth:`encoder_selection`. The side information of each object is `{"encoder": name}`
+    (beside that of the chosen encoder), which a `SwitchHead` can use.
+
+    Args:
+        options: Names to encoders. All must have the same embedding size (checked at the first forward and by
+            :meth:`check_sizes`); some may be trainable and others not.
+
+    Raises:
+        ValueError: If there are no options.
+        TypeError: If an option is not an encoder.
+
+    Example:
+        >>> class TextOrImage(SwitchEncoder):
+        ...     @classmethod
+        ...     def encoder_selection(cls, record):
+        ...         return "text" if isinstance(record, str) else "image"
+    """
+
+    def __init__(self, options: dict[str, Encoder]) -> None:
+        super().__init__()
+        if not isinstance(options, Mapping) or not options:
+            raise ValueError(f"options must be a dict of at least one encoder, got {options!r}")
+        for name, option in options.items():
+            if not isinstance(option, Encoder):
+                raise TypeError(f"option {name!r} must be an Encoder, got {type(option).__name__}")
+        self._names = list(options)
+        self._options = nn.ModuleDict({module_name(name): option for name, option in options.items()})
+
+    @property
+    def options(self) -> dict[str, Encoder]:
+        """The encoders by name."""
+        return dict(zip(self._names, self._options.values(), strict=True))  # type: ignore[arg-type]
+
+    @classmethod
+    def encoder_selection(cls, record: Any) -> str:
+        """Chooses the encoder of an object; override it.
+
+        Args:
+            record: An object.
+
+        Returns:
+            Name of an option.
+
+        Raises:
+            TypeError: Where it is not overridden.
+        """
+        raise TypeError(
+            f"{cls.__name__} does not say which encoder takes {type(record).__name__}: "
+            "override the classmethod encoder_selection(record) -> str"
+        )
+
+    @property
+    def trainable(self) -> bool:
+        """Whether any option is trainable; the frozen ones among them stay frozen."""
+        return any(option.trainable for option in self.options.values())
+
+    @property
+    def embedding_size(self) -> int:
+        """The size that all options share.
+
+        Raises:
+            ValueError: If they differ.
+        """
+        return self.check_sizes()
+
+    def check_sizes(self) -> int:
+        """Checks that all options have the same embedding size.
+
+        Returns:
+            The size.
+
+        Raises:
+            ValueError: If the sizes differ; the message lists them.
+        """
+        sizes = {name: option.embedding_size for name, option in self.options.items()}
+        if len(set(sizes.values())) != 1:
+            raise ValueError(
+                f"the options of a {type(self).__name__} must have the same embedding size, got {sizes}. "
+                "Give encoders of one size, or add a layer that brings them to one"
+            )
+        return next(iter(sizes.values()))
+
+    def get_collate_fn(self) -> CollateFnType:
+        """Returns the function that groups objects by encoder and collates each group."""
+        collates = {name: option.get_collate_fn() for name, option in self.options.items()}
+        return partial(_collate, type(self), collates)
+
+    def get_meta_extractor(self) -> MetaExtractorFnType:
+        """Returns the function that gives each object `{"encoder": name}` and what its own encoder extracts."""
+        extractors = {name: option.get_meta_extractor() for name, option in self.options.items()}
+        return partial(_extract_meta, type(self), extractors)
+
+    @classmethod
+    def extract_meta(cls, batch: list[Any]) -> list[dict[str, Any]]:
+        """Gives each object `{"encoder": name}`."""
+        return [{"encoder": cls.encoder_selection(record)} for record in batch]
+
+    def forward(self, batch: SwitchBatch) -> Tensor:
+        """Encodes each group with its encoder and puts the vectors back where their objects stood.
+
+        Args:
+            batch: What the collate function returned.
+
+        Returns:
+            `[B, embedding_size]`.
+        """
+        declared = self.check_sizes()
+        options = self.options
+        parts = []
+        for name, inputs in batch.inputs.items():
+            option = options[name]
+            with torch.set_grad_enabled(option.trainable and torch.is_grad_enabled()):
+                parts.append(check_embeddings(option(inputs), f"option {name!r}", declared))
+        if len(parts) == 1:
+            return parts[0]
+        # Row i of the joined parts belongs at order[i]: gather with the inverse permutation.
+        order = torch.cat(list(batch.rows.values()))
+        return torch.cat(parts).index_select(0, torch.argsort(order).to(parts[0].device))
+
+    def disable_gradients_if_required(self) -> None:
+        """Freezes the parameters of those options that are not trainable."""
+        for option in self.options.values():
+            option.disable_gradients_if_required()
+
+    def train(self, mode: bool = True) -> Self:
+        """Sets training mode for the trainable options; the others stay in eval mode."""
+        super().train(mode)
+        for option in self.options.values():
+            option.train(mode)
+        return self
+
+    def length(self, obj: Any) -> int:
+        """Asks the object's own encoder."""
+        return self._option_of(obj)[1].length(obj)
+
+    def cache_key(self, obj: Any) -> bytes:
+        """Joins the option's name and that encoder's own key, so that two options never share a vector."""
+        name, option = self._option_of(obj)
+        return content_key((name, option.cache_key(obj)))
+
+    def _option_of(self, obj: Any) -> tuple[str, Encoder]:
+        name = self.encoder_selection(obj)
+        options = self.options
+        if name not in options:
+            raise _unknown_option(type(self), name, list(options))
+        return name, options[name]
+
+
+def _unknown_option(cls: type[SwitchEncoder], name: Any, known: list[str]) -> ValueError:
+    return ValueError(
+        f"{cls.__name__}.encoder_selection returned {name!r}, expected one of {known}. "
+        "Add an option of that name, or return another"
+    )
+
+
+# Functions of a module, not closures, so that partials of them are picklable for DataLoader workers.
+def _collate(cls: type[SwitchEncoder], collates: dict[str, Any], batch: list[Any]) -> SwitchBatch:
+    rows: dict[str, list[int]] = {name: [] for name in collates}
+    for row, record in enumerate(batch):
+        name = cls.encoder_selection(record)
+        if name not in rows:
+            raise _unknown_option(cls, name, list(collates))
+        rows[name].append(row)
+    used = {name: places for name, places in rows.items() if places}
+    return SwitchBatch(
+        inputs={name: collates[name]([batch[row] for row in places]) for name, places in used.items()},
+        rows={name: torch.tensor(places, dtype=torch.int64) for name, places in used.items()},
+    )
+
+
+def _extract_meta(
+    cls: type[SwitchEncoder], extractors: dict[str, MetaExtractorFnType], batch: list[Any]
+) -> list[dict[str, Any]]:
+    # One call of the class's own hook for the whole batch, so that an override of extract_meta is used.
+    metas = cls.extract_meta(batch)
+    rows: dict[str, list[int]] = {}
+    for row, record in enumerate(batch):
+        rows.setdefault(cls.encoder_selection(record), []).append(row)
+    for name, places in rows.items():
+        if name not in extractors:
+            raise _unknown_option(cls, name, list(extractors))
+        for row, own in zip(places, extractors[name]([batch[row] for row in places]), strict=True):
+            if own:
+                metas[row] = {**own, **metas[row]}
+    return metas

@@ -1,0 +1,143 @@
+"""What travels from the data to the loss: features, targets, and the batch that joins them.
+
+All of them are NamedTuples of tensors and plain containers, so that Lightning, pickle and a DataLoader's
+worker processes move them as they are.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Self
+
+import torch
+from torch import Tensor
+
+__all__ = ["Batch", "Features", "GroupTargets", "PairTargets", "move"]
+
+
+def move(data: Any, device: torch.device | str | int, *, non_blocking: bool = False) -> Any:
+    """Copy every tensor of a nest of dicts, lists and tuples to a device; what is not a tensor stays.
+
+    Args:
+        data: A tensor, a nest of containers of tensors, an object with a `to` method of its own (a
+            tokenizer's output, for example), or anything else.
+        device: Where the tensors go.
+        non_blocking: Whether copies from pinned memory may overlap with work on the device.
+
+    Returns:
+        The same nest with its tensors on the device.
+
+    Example:
+        >>> move({"x": torch.zeros(2), "name": "a"}, "cpu")
+        {'x': tensor([0., 0.]), 'name': 'a'}
+    """
+    if isinstance(data, Tensor):
+        return data.to(device, non_blocking=non_blocking)
+    if isinstance(data, dict) and type(data) is dict:
+        return {key: move(value, device, non_blocking=non_blocking) for key, value in data.items()}
+    if isinstance(data, list):
+        return [move(value, device, non_blocking=non_blocking) for value in data]
+    if isinstance(data, tuple):
+        moved = [move(value, device, non_blocking=non_blocking) for value in data]
+        return type(data)(*moved) if hasattr(data, "_fields") else tuple(moved)
+    if callable(getattr(data, "to", None)):
+        return data.to(device)
+    return data
+
+
+class Features(NamedTuple):
+    """What the encoders need of a batch of objects, one row per object.
+
+    Attributes:
+        cached: Per encoder name, vectors `[B, D_i]` that are already known.
+        inputs: Per encoder name, the collated input of an encoder that still has to run.
+        meta: One dict per object, for heads and encoders that choose by it.
+    """
+
+    cached: dict[str, Tensor]
+    inputs: dict[str, Any]
+    meta: Sequence[dict[str, Any]]
+
+    def to(self, device: torch.device | str | int, *, non_blocking: bool = False) -> Self:
+        """Return the same features with their tensors on the device; `meta` stays where it is."""
+        return self._replace(
+            cached=move(self.cached, device, non_blocking=non_blocking),
+            inputs=move(self.inputs, device, non_blocking=non_blocking),
+        )
+
+
+class GroupTargets(NamedTuple):
+    """Which group each row of the embeddings belongs to.
+
+    Attributes:
+        groups: `[B]` int64. For losses with class weights they are 0..G−1, and −1 marks a group that training
+            never saw.
+    """
+
+    groups: Tensor
+
+    def to(self, device: torch.device | str | int, *, non_blocking: bool = False) -> Self:
+        """Return the same targets on the device."""
+        return self._replace(groups=self.groups.to(device, non_blocking=non_blocking))
+
+    def as_arguments(self) -> dict[str, Tensor]:
+        """Return the documented keyword arguments of a group loss or metric.
+
+        Example:
+            >>> GroupTargets(torch.tensor([3, 3])).as_arguments()
+            {'groups': tensor([3, 3])}
+        """
+        return {"groups": self.groups}
+
+
+class PairTargets(NamedTuple):
+    """Which rows of the embeddings form pairs, and how similar they are.
+
+    The rows of the embeddings are the P anchors, then their P partners, then the M explicit negatives.
+
+    Attributes:
+        pairs: `[P, 2]` int64, the rows of each pair.
+        scores: `[P]` float32, 1 for similar and 0 for dissimilar.
+        subgroups: `[2P]` int64, one per row of the pairs; objects of different subgroups are negatives.
+        ids: `[2P + M]` int64, one per row; equal ids mark equal objects.
+        negatives: `[M, 2]` int64, rows of (anchor, explicit negative).
+    """
+
+    pairs: Tensor
+    scores: Tensor
+    subgroups: Tensor
+    ids: Tensor
+    negatives: Tensor
+
+    def to(self, device: torch.device | str | int, *, non_blocking: bool = False) -> Self:
+        """Return the same targets on the device."""
+        return type(self)(*(tensor.to(device, non_blocking=non_blocking) for tensor in self))
+
+    def as_arguments(self) -> dict[str, Tensor]:
+        """Return the documented keyword arguments of a pair loss or metric.
+
+        Example:
+            >>> pairs = torch.tensor([[0, 1]])
+            >>> empty = torch.zeros(0, 2, dtype=torch.int64)
+            >>> targets = PairTargets(pairs, torch.ones(1), torch.zeros(2).long(), torch.arange(2), empty)
+            >>> sorted(targets.as_arguments())
+            ['labels', 'pairs', 'subgroups']
+        """
+        return {"pairs": self.pairs, "labels": self.scores, "subgroups": self.subgroups}
+
+
+class Batch(NamedTuple):
+    """One step's worth of data: what the encoders read and what the loss compares with.
+
+    Attributes:
+        features: Input of the encoders, cached or raw.
+        targets: What the loss and the metrics take.
+    """
+
+    features: Features
+    targets: GroupTargets | PairTargets
+
+    def to(self, device: torch.device | str | int, *, non_blocking: bool = False) -> Self:
+        """Return the same batch on the device."""
+        return type(self)(
+            self.features.to(device, non_blocking=non_blocking),
+            self.targets.to(device, non_blocking=non_blocking),
+        )

@@ -1,0 +1,82 @@
+"""Batches for training: drawn from cached vectors, read through the encoders, or both."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from quaterion.batch import Batch, Features
+from quaterion.cache.placed_vectors import PlacedVectors
+from quaterion.dataset.drawing import IndexBatches
+from quaterion.dataset.raw_collate import RawCollate, with_collate
+from quaterion.dataset.similarity_data_loader import SimilarityDataLoader
+from quaterion.dataset.target_table import TargetTable
+from quaterion_models.meta import Meta
+
+__all__ = ["CachedBatches", "RawBatches"]
+
+
+class CachedBatches:
+    """Draws the batches of a loader as whole tensors: no sample, object or label is touched as a Python object.
+
+    Args:
+        indices: Which samples make a batch.
+        table: Targets of the data set.
+        placed: Vectors of the data set's objects, by encoder in the model's order.
+        meta: What heads route by, one entry an object; None where there is nothing to route by.
+
+    Example:
+        A training loop of one's own, with no Trainer:
+
+        ```python
+        batches = quaterion.train.prepare_batches(model, loader)
+        optimizer = model.configure_optimizers()
+        for _ in range(epochs):
+            for batch in batches:
+                loss = model.compute_loss(model.embed(batch.features), batch.targets)
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+        ```
+    """
+
+    def __init__(
+        self, indices: IndexBatches, table: TargetTable, placed: Mapping[str, PlacedVectors], meta: Meta | None
+    ) -> None:
+        self._indices = indices
+        self._table = table
+        self._placed = dict(placed)
+        self._meta = meta
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def __iter__(self) -> Iterator[Batch]:
+        for samples in self._indices:
+            objects, targets = self._table.batch(samples)
+            cached = {name: placed.take(objects) for name, placed in self._placed.items()}
+            meta = Meta.empty(len(objects)) if self._meta is None else self._meta.take(objects)
+            yield Batch(Features(cached=cached, inputs={}, meta=meta), targets)
+
+
+class RawBatches:
+    """Batches read by the loader's workers: inputs of the encoders that run, vectors of those that are cached.
+
+    Args:
+        loader: The user's loader, which stays as it is: batches are drawn by a loader beside it, from the same
+            sampler and generator.
+        collate: Prepares the running encoders' inputs, and keys for the cached ones.
+        placed: Vectors of the data set's objects, by cached encoder.
+    """
+
+    def __init__(
+        self, loader: SimilarityDataLoader[Any], collate: RawCollate, placed: Mapping[str, PlacedVectors]
+    ) -> None:
+        self._loader = with_collate(loader, collate)
+        self._placed = dict(placed)
+
+    def __len__(self) -> int:
+        return len(self._loader)
+
+    def __iter__(self) -> Iterator[Batch]:
+        for batch, keys in self._loader:
+            cached = {name: self._placed[name].lookup(keys[name]) for name in keys}
+            yield batch._replace(features=batch.features._replace(cached=cached))

@@ -1,0 +1,89 @@
+"""What to cache, where, and how."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Literal
+
+__all__ = ["CacheConfig", "CacheType", "KeyExtractor"]
+
+KeyExtractor = Callable[[Any], Any]
+"""Takes an object, returns what identifies it: a string, bytes, a number, or a tuple of those."""
+
+
+class CacheType(StrEnum):
+    """Where cached vectors lie while a model trains."""
+
+    NONE = "none"
+    """Not cached: the encoder runs in every epoch."""
+    AUTO = "auto"
+    """On the GPU where the Trainer uses one and the vectors fit with room to spare, else in memory."""
+    CPU = "cpu"
+    """In memory."""
+    GPU = "gpu"
+    """In the memory of the Trainer's GPU."""
+
+
+@dataclass(frozen=True)
+class CacheConfig:
+    """Configuration of the cache, returned by `TrainableModel.configure_caches`.
+
+    Args:
+        cache_type: Placement for every frozen encoder that `mapping` does not name.
+        mapping: Placement of single encoders, by encoder key.
+        key_extractors: What identifies an object, one function for all encoders or a mapping by encoder key.
+            By default objects are identified by their content (`Encoder.cache_key`).
+        batch_size: Objects encoded at a time while the cache is filled.
+        num_workers: Processes that prepare the encoders' inputs while the cache is filled; None takes the
+            loader's.
+        save_dir: Folder where vectors are kept between runs; None keeps them in memory only.
+        dtype: Precision in which vectors are stored.
+
+    Raises:
+        TypeError: An argument has the wrong type.
+        ValueError: An unknown cache type or dtype, or a batch size below 1.
+
+    Example:
+        >>> CacheConfig(CacheType.CPU, save_dir="vectors").save_dir
+        'vectors'
+    """
+
+    cache_type: CacheType = CacheType.AUTO
+    mapping: Mapping[str, CacheType] = field(default_factory=dict)
+    key_extractors: KeyExtractor | Mapping[str, KeyExtractor] = field(default_factory=dict)
+    batch_size: int = 32
+    num_workers: int | None = None
+    save_dir: str | Path | None = None
+    dtype: Literal["float32", "float16"] = "float32"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "cache_type", _cache_type(self.cache_type))
+        object.__setattr__(self, "mapping", {key: _cache_type(value) for key, value in self.mapping.items()})
+        if not isinstance(self.batch_size, int) or self.batch_size < 1:
+            raise ValueError(f"CacheConfig got batch_size={self.batch_size!r}; expected an int of at least 1.")
+        if self.dtype not in {"float32", "float16"}:
+            raise ValueError(f"CacheConfig got dtype={self.dtype!r}; expected 'float32' or 'float16'.")
+        if not callable(self.key_extractors) and not isinstance(self.key_extractors, Mapping):
+            raise TypeError(
+                f"CacheConfig got key_extractors={self.key_extractors!r}; expected a function of an object, "
+                "or a dictionary of such functions by encoder key."
+            )
+
+    def placement(self, encoder: str) -> CacheType:
+        """Placement of one encoder's vectors."""
+        return self.mapping.get(encoder, self.cache_type)
+
+    def key_extractor(self, encoder: str) -> KeyExtractor | None:
+        """The function that identifies objects for one encoder, None for their content."""
+        if callable(self.key_extractors):
+            return self.key_extractors
+        return self.key_extractors.get(encoder)
+
+
+def _cache_type(value: CacheType | str) -> CacheType:
+    try:
+        return CacheType(value)
+    except ValueError:
+        allowed = ", ".join(repr(one.value) for one in CacheType)
+        raise ValueError(f"CacheConfig got the cache type {value!r}; expected one of {allowed}.") from None

@@ -1,0 +1,223 @@
+"""From a loader and a configuration to batches: read the data set, fill the stores, place the vectors."""
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import IterableDataset
+
+from quaterion.batch import Batch
+from quaterion.cache.batches import CachedBatches, RawBatches
+from quaterion.cache.config import CacheConfig, CacheType, KeyExtractor
+from quaterion.cache.embedding_store import EmbeddingStore
+from quaterion.cache.fill import fill_store, plan_fill
+from quaterion.cache.placed_vectors import PlacedVectors
+from quaterion.dataset.drawing import IndexBatches
+from quaterion.dataset.raw_collate import RawCollate
+from quaterion.dataset.reading import ObjectReading, SampleReading, read_data_set
+from quaterion.dataset.similarity_data_loader import SimilarityDataLoader
+from quaterion_models import SimilarityModel
+from quaterion_models.batch_to import to_device
+from quaterion_models.collate import ModelCollate
+from quaterion_models.content_key import content_key
+from quaterion_models.encoders import Encoder
+from quaterion_models.meta import Meta
+
+__all__ = ["BatchSource"]
+
+TARGET_SECONDS = 10.0
+"""How long targets are read where nothing is cached."""
+
+Progress = Callable[[str, int], AbstractContextManager[Callable[[int], object]]]
+"""Opens a progress bar from a description and a total, as a context manager that gives `advance(count)`."""
+
+
+@contextmanager
+def _silent(description: str, total: int) -> Iterator[Callable[[int], object]]:  # noqa: ARG001
+    yield lambda _: None
+
+
+@dataclass
+class BatchSource:
+    """Reads data sets for one model and gives their batches, from caches where they are configured.
+
+    Args:
+        model: The model.
+        config: What to cache, and where; None caches nothing.
+        device: Where encoders run and the model trains.
+        stores: Stores of this model by encoder, kept between trainings; new ones are added.
+        progress: Opens progress bars.
+
+    Raises:
+        ValueError: The configuration names an unknown or a trainable encoder, or there is no frozen one.
+    """
+
+    model: SimilarityModel
+    config: CacheConfig | None
+    device: torch.device
+    stores: dict[str, EmbeddingStore] = field(default_factory=dict)
+    progress: Progress = _silent
+
+    def __post_init__(self) -> None:
+        self.cached = {} if self.config is None else cached_encoders(self.model, self.config)
+
+    def read(self, loader: SimilarityDataLoader[Any]) -> SampleReading | None:
+        """Reads targets, and what the caches need, of a loader's data set.
+
+        Without a cache only targets are wanted, for checks before the first step. Then the reading ends after some
+        seconds, since opening every image, say, could take as long as training on it, and an iterable data set,
+        which may be a stream, is not read at all.
+
+        Args:
+            loader: The user's loader, which stays as it is.
+
+        Returns:
+            The reading; None where there is none.
+        """
+        if not self.cached and isinstance(loader.dataset, IterableDataset):
+            return None
+        readings = {key: ObjectReading(self._key_of(key), encoder.length) for key, encoder in self.cached.items()}
+        return read_data_set(
+            loader,
+            readings,
+            self._collate(running=()),
+            two_sided=self.model.two_sided,
+            max_seconds=math.inf if self.cached else TARGET_SECONDS,
+        )
+
+    def batches(self, loader: SimilarityDataLoader[Any], reading: SampleReading | None) -> Iterable[Batch]:
+        """Encodes what the stores lack and gives the loader's batches.
+
+        Args:
+            loader: The user's loader, which stays as it is.
+            reading: The reading of its data set.
+
+        Returns:
+            An iterable of `Batch` with a length.
+
+        Raises:
+            ValueError: An encoder gives vectors that cannot be used.
+            OSError: The folder of the cache cannot be written.
+        """
+        placed = {} if reading is None else {key: self._place(key, loader, reading) for key in self.cached}
+        running = [key for key in self.model.encoders if key not in placed]
+        if running or reading is None:
+            keys = {key: self._key_of(key) for key in placed}
+            collate = RawCollate(loader, self._collate(running), two_sided=self.model.two_sided, keys=keys)
+            return RawBatches(loader, collate, placed)
+        meta = None if reading.metas is None else Meta.of(reading.metas)
+        return CachedBatches(IndexBatches(loader, length=len(reading.table)), reading.table, placed, meta)
+
+    def _place(self, key: str, loader: SimilarityDataLoader[Any], reading: SampleReading) -> PlacedVectors:
+        encoder, store = self.cached[key], self._store(key)
+        plan = plan_fill(store, reading.keys[key], reading.lengths[key], batch_size=self._config.batch_size)
+        if plan.count:
+            encoder.to(self.device)
+            with self.progress(f"Encoding ({key})", plan.count) as advance:
+                fill_store(
+                    store,
+                    plan,
+                    reading,
+                    name=key,
+                    encode=lambda inputs: self._encode(key, inputs),
+                    collate=encoder.get_collate_fn(),
+                    key=self._key_of(key),
+                    loader=loader,
+                    num_workers=self._config.num_workers,
+                    on_progress=advance,
+                )
+        return PlacedVectors.place(store, reading.keys[key], self._placement(key))
+
+    @torch.no_grad()
+    def _encode(self, key: str, inputs: Any) -> Tensor:
+        return self.model.run_encoder(key, to_device(inputs, self.device)).float().cpu()
+
+    def _store(self, key: str) -> EmbeddingStore:
+        encoder = self.cached[key]
+        fingerprint = encoder.fingerprint()
+        store = self.stores.get(key)
+        # The store of an earlier fit is used again only while the encoder is the one that filled it.
+        if store is None or store.fingerprint != fingerprint:
+            config = self._config
+            folder = None if config.save_dir is None else Path(config.save_dir) / f"{fingerprint[:32]}-{config.dtype}"
+            store = self.stores[key] = EmbeddingStore(
+                fingerprint=fingerprint,
+                dimension=encoder.embedding_size,
+                encoder=type(encoder).__qualname__,
+                dtype=config.dtype,
+                folder=folder,
+            )
+        return store
+
+    def _placement(self, key: str) -> torch.device:
+        wanted = self._config.placement(key)
+        if wanted is CacheType.GPU and self.device.type == "cpu":
+            raise ValueError(
+                f"The cache of encoder {key!r} is to lie on a GPU, but the Trainer uses the CPU. Use CacheType.AUTO, "
+                "or a Trainer with accelerator='gpu'."
+            )
+        return torch.device("cpu") if wanted is CacheType.CPU else self.device
+
+    def _collate(self, running: Iterable[str]) -> ModelCollate:
+        whole = self.model.get_collate_fn()
+        return ModelCollate({key: whole.collates[key] for key in running}, whole.extractors)
+
+    def _key_of(self, key: str) -> Callable[[Any], bytes]:
+        extractor = self._config.key_extractor(key)
+        return self.cached[key].cache_key if extractor is None else _ExtractedKey(extractor)
+
+    @property
+    def _config(self) -> CacheConfig:
+        return self.config or CacheConfig()
+
+
+class _ExtractedKey:
+    """The digest of what a user's function says identifies an object; picklable for workers."""
+
+    def __init__(self, extractor: KeyExtractor) -> None:
+        self._extractor = extractor
+
+    def __call__(self, obj: Any) -> bytes:
+        return content_key(self._extractor(obj))
+
+
+def cached_encoders(model: SimilarityModel, config: CacheConfig) -> dict[str, Encoder]:
+    """The encoders that a configuration caches.
+
+    Args:
+        model: The model.
+        config: The configuration.
+
+    Returns:
+        Frozen encoders by key, in the model's order.
+
+    Raises:
+        ValueError: The configuration names an unknown or a trainable encoder, or there is no frozen one.
+    """
+    encoders = model.encoders
+    named = set(config.mapping) | (set() if callable(config.key_extractors) else set(config.key_extractors))
+    unknown = sorted(named - set(encoders))
+    if unknown:
+        raise ValueError(f"CacheConfig names the encoders {unknown}; the model has {list(encoders)}.")
+    for key, placement in config.mapping.items():
+        if placement is not CacheType.NONE and encoders[key].trainable:
+            raise ValueError(
+                f"CacheConfig caches the encoder {key!r}, which is trainable, so its vectors change in every step. "
+                "Make it frozen (trainable = False), or take it out of the mapping."
+            )
+    cached = {
+        key: encoder
+        for key, encoder in encoders.items()
+        if not encoder.trainable and config.placement(key) is not CacheType.NONE
+    }
+    if not cached and config.cache_type is not CacheType.NONE:
+        raise ValueError(
+            f"configure_caches asks for a cache, but every encoder is trainable ({list(encoders)}), so their vectors "
+            "change in every step. Freeze one (trainable = False), or return None from configure_caches."
+        )
+    return cached

@@ -1,0 +1,103 @@
+"""The collate step of objects that still have to go through encoders, and a loader that uses it."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader, IterableDataset
+
+from quaterion.batch import Batch, Features
+from quaterion.dataset.similarity_data_loader import PairsSimilarityDataLoader, SimilarityDataLoader
+from quaterion_models.collate import ModelCollate
+
+__all__ = ["KeyedBatch", "RawCollate", "with_collate"]
+
+
+class KeyedBatch(NamedTuple):
+    """A raw batch with the keys of its objects for the encoders whose vectors come from a cache.
+
+    Args:
+        batch: The batch, its `features.cached` still empty.
+        keys: For each cached encoder, uint8 `[R, 16]` for the R rows of the batch.
+    """
+
+    batch: Batch
+    keys: dict[str, NDArray[np.uint8]]
+
+
+class RawCollate:
+    """Collate step of the raw path: samples to encoder inputs and targets, run by the loader's workers.
+
+    Args:
+        loader: Whose own collate step separates objects from labels.
+        model_collate: Prepares the encoders' inputs.
+        two_sided: Whether the model treats queries and documents differently.
+        keys: For each encoder served from a cache, the key of an object.
+    """
+
+    def __init__(
+        self,
+        loader: SimilarityDataLoader[Any],
+        model_collate: ModelCollate,
+        *,
+        two_sided: bool = False,
+        keys: Mapping[str, Callable[[Any], bytes]] | None = None,
+    ) -> None:
+        self._type = type(loader)
+        self._needs_ids = isinstance(loader, PairsSimilarityDataLoader)
+        self._collate = loader.collate_fn
+        self._model_collate = model_collate
+        self._two_sided = two_sided
+        self._keys = dict(keys or {})
+
+    def __call__(self, samples: list[Any]) -> KeyedBatch:
+        """Turns samples into a batch."""
+        if self._collate == self._type.collate:
+            # Only pair losses read ids, and hashing large objects costs time.
+            ids, objects = self._type.flatten_objects(samples, hash_ids=self._needs_ids)
+            labels = self._type.collate_labels(samples)
+        else:
+            ids, objects, labels = self._collate(samples)
+        inputs = self._model_collate(objects, self._type.sides(samples) if self._two_sided else None)
+        return KeyedBatch(
+            Batch(
+                Features(cached={}, inputs=inputs["data"], meta=inputs["meta"]),
+                self._type.targets(ids, labels),
+            ),
+            keys={
+                name: np.frombuffer(b"".join(map(key, objects)), dtype=np.uint8).reshape(-1, 16)
+                for name, key in self._keys.items()
+            },
+        )
+
+
+def with_collate(loader: DataLoader[Any], collate: Callable[[list[Any]], Any]) -> DataLoader[Any]:
+    """A loader that draws what another one draws, from the same sampler and generator, and collates otherwise.
+
+    Args:
+        loader: The loader to draw like.
+        collate: The new loader's collate step.
+
+    Returns:
+        A plain DataLoader.
+    """
+    drawing: dict[str, Any] = {"batch_sampler": loader.batch_sampler}
+    if isinstance(loader.dataset, IterableDataset):
+        drawing = {"batch_size": loader.batch_size, "drop_last": loader.drop_last}
+    if loader.num_workers:
+        drawing |= {
+            "multiprocessing_context": loader.multiprocessing_context,
+            "prefetch_factor": loader.prefetch_factor,
+            "persistent_workers": loader.persistent_workers,
+            "timeout": loader.timeout,
+            "worker_init_fn": loader.worker_init_fn,
+        }
+    return DataLoader(
+        loader.dataset,
+        num_workers=loader.num_workers,
+        collate_fn=collate,
+        pin_memory=loader.pin_memory,
+        generator=loader.generator,
+        **drawing,
+    )

@@ -1,0 +1,96 @@
+"""Similarities of a block of queries to all candidates, the same however the queries are cut into blocks."""
+
+import torch
+from torch import Tensor
+
+from quaterion.functional.similarity import prepare, prepared_similarity_matrix
+
+__all__ = ["RoundedSimilarity", "rows_at_once"]
+
+MIN_ENTRIES = 2**22
+"""Entries that a block may always have: 16 MiB of float32."""
+
+MIN_ROWS = 32
+"""Rows that a block may always have: with fewer, reading the candidates for each block would dominate."""
+
+ENTRIES_PER_POSITION = 12
+"""What a position of a ranked list takes beside the block, in entries of the block (see `RankedLists`)."""
+
+CHUNK_ENTRIES = 2**22
+"""Entries of the candidates that are widened to float64 at a time, where all of them would be too many."""
+
+WIDENED_ENTRIES = 2**26
+"""Entries of the candidates that may be held in float64: 512 MiB."""
+
+
+def rows_at_once(num_candidates: int, depth: int = 0, max_entries: int | None = None) -> int:
+    """Number of queries whose similarities to all candidates may be held at once.
+
+    Args:
+        num_candidates: Candidates, N.
+        depth: Leading positions of each ranked list that are kept as well.
+        max_entries: Entries that a block may have. By default about four million, or 32 rows where those are
+            more.
+
+    Returns:
+        At least 1.
+
+    Example:
+        >>> rows_at_once(num_candidates=1000, max_entries=5000)
+        5
+    """
+    entries = max(MIN_ENTRIES, MIN_ROWS * num_candidates) if max_entries is None else max_entries
+    return max(1, entries // (num_candidates + ENTRIES_PER_POSITION * depth))
+
+
+class RoundedSimilarity:
+    """Similarities to a fixed set of candidates, computed in float64 and rounded to float32.
+
+    Matrix products round differently for blocks of different shape, so that two equal candidates can get
+    similarities that differ in the last bit, and a score would depend on how the data was cut. Float64 keeps
+    such noise far below the spacing of float32, and rounding makes ties of it: similarities are *tied* where
+    they are the same float32.
+
+    Args:
+        candidates: `[N, D]`.
+        metric: One of `quaterion.functional.similarity.METRICS`.
+
+    Example:
+        >>> RoundedSimilarity(torch.tensor([[3.0, 4.0]]), "cosine")(torch.tensor([[1.0, 0.0], [0.0, -1.0]]))
+        tensor([[ 0.6000],
+                [-0.8000]])
+    """
+
+    def __init__(self, candidates: Tensor, metric: str) -> None:
+        self.metric = metric
+        self.candidates = candidates
+        # Apple's GPUs know no float64.
+        self.wide_type = torch.float32 if candidates.device.type == "mps" else torch.float64
+        self.step = max(1, CHUNK_ENTRIES // max(1, candidates.shape[1]))
+        self.prepared: Tensor | None = None
+        if candidates.numel() <= WIDENED_ENTRIES:
+            self.prepared = prepare(candidates.to(self.wide_type), metric)
+
+    def __call__(self, queries: Tensor) -> Tensor:
+        """Similarities of some queries to all candidates.
+
+        Args:
+            queries: `[B, D]`.
+
+        Returns:
+            float32 `[B, N]`, all finite.
+        """
+        queries = prepare(queries.to(self.wide_type), self.metric)
+        largest = torch.finfo(torch.float32).max
+        block = torch.empty((len(queries), len(self.candidates)), dtype=torch.float32, device=queries.device)
+        for start in range(0, len(self.candidates), self.step):
+            chunk = slice(start, start + self.step)
+            similarity = prepared_similarity_matrix(queries, self._prepared(chunk), self.metric)
+            # A dot product of huge vectors may exceed float32; infinity is kept for what is no candidate.
+            block[:, chunk] = similarity.clamp_(-largest, largest)
+        return block
+
+    def _prepared(self, chunk: slice) -> Tensor:
+        if self.prepared is not None:
+            return self.prepared[chunk]
+        return prepare(self.candidates[chunk].to(self.wide_type), self.metric)

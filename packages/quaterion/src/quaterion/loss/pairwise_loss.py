@@ -1,0 +1,132 @@
+"""The base of losses that learn from pairs."""
+
+import inspect
+import warnings
+from abc import abstractmethod
+from typing import ClassVar, NamedTuple
+
+import torch
+from torch import Tensor
+
+from quaterion.batch import GroupTargets, PairTargets
+from quaterion.distances import Distance
+from quaterion.loss.similarity_loss import SimilarityLoss
+
+__all__ = ["PairwiseLoss"]
+
+
+class _PairArguments(NamedTuple):
+    pairs: Tensor
+    scores: Tensor
+    subgroups: Tensor
+
+
+class PairwiseLoss(SimilarityLoss):
+    """A loss over embeddings and scored pairs of them.
+
+    `labels` and `subgroups` may be of any number type. Empty labels mean that every pair scores 1, empty
+    subgroups that every pair is a subgroup of its own.
+
+    Args:
+        distance_metric_name: How embeddings are compared.
+
+    Attributes:
+        subgroups_used: Whether subgroups say anything: True where the data set has more than one.
+            `prepare_fit` sets it from the whole data set; None, the default, lets each call judge by its own
+            tensor.
+    """
+
+    target_type = PairTargets
+
+    uses_negatives: ClassVar[bool] = True
+    """False for a loss that ignores explicit negatives; `check_targets` then warns where a data set has some."""
+
+    def __init__(self, distance_metric_name: Distance | str = Distance.COSINE) -> None:
+        super().__init__(distance_metric_name)
+        self.subgroups_used: bool | None = None
+
+    @abstractmethod
+    def forward(
+        self,
+        embeddings: Tensor,
+        pairs: Tensor,
+        labels: Tensor,
+        subgroups: Tensor,
+        *,
+        negatives: Tensor | None = None,
+        ids: Tensor | None = None,
+    ) -> Tensor:
+        """Compute the loss of a batch.
+
+        Args:
+            embeddings: `[2P + M, D]`: anchors, partners, explicit negatives.
+            pairs: `[P, 2]` rows of the embeddings.
+            labels: `[P]` scores, 1 similar and 0 dissimilar; empty for all 1.
+            subgroups: `[2P]`, one per row in a pair; empty for each pair its own.
+            negatives: `[M, 2]` rows of (anchor, explicit negative).
+            ids: `[2P + M]`, one per row; equal ids mark equal objects.
+
+        Returns:
+            A scalar.
+        """
+
+    def compute(self, embeddings: Tensor, targets: PairTargets) -> Tensor:
+        """Compute the loss of a batch from its targets.
+
+        A loss whose `forward` does not name `negatives` or `ids` is not given them.
+
+        Args:
+            embeddings: `[2P + M, D]`.
+            targets: Targets of the same rows.
+
+        Returns:
+            A scalar.
+        """
+        accepted = inspect.signature(self.forward).parameters
+        extra = {
+            name: tensor
+            for name, tensor in (("negatives", targets.negatives), ("ids", targets.ids))
+            if name in accepted
+        }
+        loss: Tensor = self(embeddings, targets.pairs, targets.scores, targets.subgroups, **extra)
+        return loss
+
+    def check_targets(self, targets: GroupTargets | PairTargets) -> None:
+        """Check the pairs of a whole data set, and warn where the loss would ignore its explicit negatives.
+
+        Args:
+            targets: All targets of the data set together, on the CPU.
+
+        Raises:
+            TypeError: If the targets are those of groups.
+        """
+        super().check_targets(targets)
+        if isinstance(targets, PairTargets) and len(targets.negatives) and not self.uses_negatives:
+            warnings.warn(
+                f"{type(self).__name__} ignores explicit negatives, but the data has {len(targets.negatives)}: "
+                "use MultipleNegativesRankingLoss, or pass them as pairs with score 0",
+                stacklevel=2,
+            )
+
+    def prepare_fit(self, targets: GroupTargets | PairTargets) -> None:
+        """Check a data set's targets and remember whether its subgroups say anything.
+
+        A batch may hold one subgroup by chance; only the whole data set tells.
+
+        Args:
+            targets: All targets of the data set together.
+        """
+        super().prepare_fit(targets)
+        if isinstance(targets, PairTargets):
+            subgroups = targets.subgroups
+            self.subgroups_used = bool((subgroups != subgroups[:1]).any())
+
+    def _resolve(self, pairs: Tensor, labels: Tensor, subgroups: Tensor, rows: int) -> _PairArguments:
+        """Fill in empty labels and subgroups; `rows` is the number of embeddings."""
+        pairs = pairs.long()
+        if labels.numel() == 0:
+            labels = torch.ones(pairs.shape[0], device=pairs.device)
+        if subgroups.numel() == 0:
+            own = torch.arange(pairs.shape[0], device=pairs.device).repeat(2)
+            subgroups = torch.full((rows,), -1, device=pairs.device).scatter(0, pairs.T.flatten(), own)
+        return _PairArguments(pairs, labels, subgroups)

@@ -1,0 +1,128 @@
+"""The base of every loss."""
+
+import inspect
+from abc import ABC
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from typing import Any, ClassVar, Self
+
+from torch import Tensor, nn
+
+from quaterion.batch import GroupTargets, PairTargets
+from quaterion.distances import Distance, DistanceMetric
+
+__all__ = ["SimilarityLoss"]
+
+
+class SimilarityLoss(nn.Module, ABC):
+    """A function of embeddings and targets that is small where similar objects lie close together.
+
+    Derive from `GroupLoss` or `PairwiseLoss`; the base of both only holds what they share. The arguments of
+    the constructor are recorded as they were passed, see `get_config_dict`.
+
+    Args:
+        distance_metric_name: How embeddings are compared.
+
+    Raises:
+        ValueError: If the distance is unknown.
+    """
+
+    target_type: ClassVar[type[GroupTargets] | type[PairTargets]]
+    """Which targets the loss takes; `fit` compares them with the data set's."""
+
+    _recorded: dict[str, Any]
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Record the arguments of the constructor."""
+        self = super().__new__(cls)
+        try:
+            bound = inspect.signature(cls.__init__).bind(self, *args, **kwargs)
+        except TypeError:  # the constructor itself is about to say so; copying passes no arguments at all
+            return self
+        bound.apply_defaults()
+        recorded = dict(list(bound.arguments.items())[1:])
+        for parameter in inspect.signature(cls.__init__).parameters.values():
+            if parameter.kind is inspect.Parameter.VAR_KEYWORD:
+                recorded |= recorded.pop(parameter.name, {})
+        # Past nn.Module, which is not initialised yet and would register a loss among the arguments as a
+        # child.
+        self.__dict__["_recorded"] = recorded
+        return self
+
+    def __init__(self, distance_metric_name: Distance | str = Distance.COSINE) -> None:
+        super().__init__()
+        self._distance = Distance(distance_metric_name)
+
+    @property
+    def distance_metric_name(self) -> Distance:
+        """How embeddings are compared."""
+        return self._distance
+
+    @property
+    def distance_metric(self) -> DistanceMetric:
+        """The distance itself, with its functions."""
+        return Distance.get_by_name(self._distance)
+
+    def get_config_dict(self) -> dict[str, Any]:
+        """Return the hyper-parameters: every argument of the constructor, in types that JSON knows.
+
+        `type(loss)(**loss.get_config_dict())` builds an equal loss where no argument is a module. A module
+        among the arguments becomes its type's name and its own hyper-parameters.
+
+        Returns:
+            Arguments by name, defaults included.
+        """
+        return {name: _plain(value) for name, value in self._recorded.items()}
+
+    def check_targets(self, targets: GroupTargets | PairTargets) -> None:
+        """Check the values of a whole data set's targets; `fit` calls it once, before the first step.
+
+        The forward pass checks no values, because on a GPU each check would wait for the device.
+
+        Args:
+            targets: All targets of the data set together, on the CPU.
+
+        Raises:
+            TypeError: If the loss takes the other kind of targets.
+        """
+        if not isinstance(targets, self.target_type):
+            received, expected = type(targets).__name__, self.target_type.__name__
+            raise TypeError(
+                f"{type(self).__name__} takes {expected}, but the data gives {received}: "
+                f"use {_LOADERS[expected]} with this loss, or a loss for {_SAMPLES[received]}"
+            )
+
+    def prepare_fit(self, targets: GroupTargets | PairTargets) -> None:
+        """Get ready for a training on a data set: check its targets, and remember what a batch cannot tell.
+
+        `fit` calls it once, before the first step.
+
+        Args:
+            targets: All targets of the data set together, on the CPU.
+        """
+        self.check_targets(targets)
+
+    def extra_repr(self) -> str:
+        """Show the hyper-parameters."""
+        shown = {name: value for name, value in self._recorded.items() if not isinstance(value, nn.Module)}
+        return ", ".join(f"{name}={_plain(value)!r}" for name, value in shown.items())
+
+
+_LOADERS = {"GroupTargets": "GroupSimilarityDataLoader", "PairTargets": "PairsSimilarityDataLoader"}
+_SAMPLES = {"GroupTargets": "groups", "PairTargets": "pairs"}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, SimilarityLoss):
+        return {"type": type(value).__name__, "args": value.get_config_dict()}
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, Sequence):
+        return [_plain(item) for item in value]
+    if isinstance(value, Tensor):
+        return {"type": "Tensor", "shape": list(value.shape)}
+    return {"type": type(value).__name__}

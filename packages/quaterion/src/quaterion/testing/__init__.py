@@ -1,0 +1,1 @@
+"""Checks that users can run over losses of their own."""

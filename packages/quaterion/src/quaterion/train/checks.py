@@ -1,0 +1,95 @@
+"""What must hold before a training starts."""
+
+from typing import Any
+
+import torch
+
+from quaterion.batch import GroupTargets, PairTargets
+from quaterion.dataset.similarity_data_loader import (
+    GroupSimilarityDataLoader,
+    PairsSimilarityDataLoader,
+    SimilarityDataLoader,
+)
+from quaterion.loss import GroupLoss, PairwiseLoss
+from quaterion.train.trainable_model import TrainableModel
+
+__all__ = ["check_loader", "check_model", "check_training_targets"]
+
+
+def check_model(model: Any) -> None:
+    """Refuses a model that cannot be trained.
+
+    Args:
+        model: What the user passed.
+
+    Raises:
+        TypeError: It is no `TrainableModel`.
+        ValueError: It has no head or no loss, sizes do not fit, or the loss cannot use the configured memory.
+    """
+    if not isinstance(model, TrainableModel):
+        raise TypeError(f"Quaterion.fit got a {type(model).__name__}; expected a TrainableModel.")
+    name = type(model).__name__
+    if model.model.head is None:
+        raise ValueError(f"{name}.configure_head returned None; expected an EncoderHead, such as EmptyHead.")
+    if model.loss is None:
+        raise ValueError(f"{name}.configure_loss returned None; expected a loss from quaterion.loss.")
+    model.model.check_sizes()
+    if model.has_memory and not (isinstance(model.loss, GroupLoss) and model.loss.supports_memory):
+        raise ValueError(
+            f"{name}.configure_xbm asks for cross-batch memory, which {type(model.loss).__name__} cannot use. "
+            "Choose a group loss that compares objects with each other, such as TripletLoss, or drop configure_xbm."
+        )
+
+
+def check_loader(model: TrainableModel, loader: Any, role: str) -> None:
+    """Refuses a loader that does not give what the model's loss takes.
+
+    Args:
+        model: The model.
+        loader: What the user passed.
+        role: "train_dataloader" or "val_dataloader", for the message.
+
+    Raises:
+        TypeError: The loader is of another kind.
+    """
+    loss = model.loss
+    expected: type[SimilarityDataLoader[Any]] = SimilarityDataLoader
+    if isinstance(loss, GroupLoss):
+        expected = GroupSimilarityDataLoader
+    elif isinstance(loss, PairwiseLoss):
+        expected = PairsSimilarityDataLoader
+    if not isinstance(loader, expected):
+        raise TypeError(
+            f"Quaterion.fit got {role}={type(loader).__name__}, but {type(loss).__name__} takes the batches of a "
+            f"{expected.__name__}. Use that loader, or a loss of the other kind."
+        )
+
+
+def check_training_targets(targets: GroupTargets | PairTargets) -> None:
+    """Refuses training data from which nothing can be learned.
+
+    Args:
+        targets: Targets of the whole training set.
+
+    Raises:
+        ValueError: There is one sample only, one group only, or no group with two objects.
+    """
+    if isinstance(targets, PairTargets):
+        if len(targets.pairs) < 2 and not len(targets.negatives):
+            raise ValueError(
+                "The training set has one pair. Expected at least two: a single pair has nothing to be compared with."
+            )
+        return
+    groups, counts = torch.unique(targets.groups, return_counts=True)
+    if len(targets.groups) == 1:
+        raise ValueError("The training set has one sample. Expected at least two groups with two objects or more.")
+    if len(groups) == 1:
+        raise ValueError(
+            f"All {len(targets.groups)} samples of the training set belong to one group ({int(groups[0])}). Expected "
+            "at least two groups, because a loss compares objects of one group with objects of others."
+        )
+    if int(counts.max()) == 1:
+        raise ValueError(
+            f"Each of the {len(groups)} groups of the training set has one object. Expected groups with two objects or "
+            "more, because a loss compares objects of one group with each other."
+        )

@@ -1,0 +1,28 @@
+"""The one place that imports Lightning."""
+
+from typing import Any
+
+import pytorch_lightning as pl
+
+__all__ = ["check_trainer", "pl"]
+
+
+def check_trainer(trainer: Any) -> None:
+    """Refuses what is no Trainer of `pytorch_lightning`, above all the Trainer of its twin package.
+
+    Args:
+        trainer: What the user passed.
+
+    Raises:
+        TypeError: It is something else.
+    """
+    if isinstance(trainer, pl.Trainer):
+        return
+    kind = f"{type(trainer).__module__}.{type(trainer).__qualname__}"
+    if kind.startswith("lightning."):
+        raise TypeError(
+            f"Quaterion.fit got a {kind}, the Trainer of the package `lightning`, whose classes do not mix with those "
+            "of its twin `pytorch_lightning`, which Quaterion uses. Import it with "
+            "`import pytorch_lightning as pl` and pass a pl.Trainer."
+        )
+    raise TypeError(f"Quaterion.fit got trainer={trainer!r}; expected a pytorch_lightning.Trainer, or None.")

@@ -1,0 +1,261 @@
+"""The class that a user's program subclasses: encoders, head, loss, and how they are trained."""
+
+import copy
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from os import PathLike
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from quaterion.batch import Batch, Features, GroupTargets, PairTargets
+from quaterion.cache.config import CacheConfig
+from quaterion.cache.embedding_store import EmbeddingStore
+from quaterion.eval.attached_metric import AttachedMetric
+from quaterion.loss import GroupLoss, SimilarityLoss
+from quaterion.train.lightning import pl
+from quaterion.train.xbm import CrossBatchMemory, XbmConfig
+from quaterion.utils.enums import TrainStage
+from quaterion_models import SimilarityModel
+from quaterion_models.encoders import Encoder
+from quaterion_models.heads import EncoderHead
+
+__all__ = ["TrainableModel"]
+
+
+class TrainableModel(pl.LightningModule, ABC):
+    """A similarity model with what it takes to train it.
+
+    Subclasses say what the model consists of in the `configure_*` hooks, and pass to `Quaterion.fit`. Attributes that
+    the hooks need are set before `super().__init__()`, which calls them.
+
+    Args:
+        *args: Passed on to `LightningModule`.
+        **kwargs: Passed on to `LightningModule`.
+
+    Example:
+        >>> from quaterion.loss import TripletLoss
+        >>> from quaterion_models.heads import SkipConnectionHead
+        >>> class Lookup(Encoder):
+        ...     trainable = False
+        ...     embedding_size = 4
+        ...     def forward(self, batch):
+        ...         return torch.nn.functional.one_hot(batch, 4).float()
+        >>> class Model(TrainableModel):
+        ...     def configure_encoders(self):
+        ...         return Lookup()
+        ...     def configure_head(self, input_embedding_size):
+        ...         return SkipConnectionHead(input_embedding_size)
+        ...     def configure_loss(self):
+        ...         return TripletLoss()
+        >>> Model().model.encode([0, 3]).shape
+        (2, 4)
+    """
+
+    lr: float = 1e-3
+    """Learning rate of the default optimizer."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        encoders = self.configure_encoders()
+        size = SimilarityModel.get_encoders_output_size(encoders)
+        self._model = SimilarityModel(encoders=encoders, head=self.configure_head(size))
+        self._loss = self.configure_loss()
+        metrics = self.configure_metrics()
+        self.attached_metrics: list[AttachedMetric] = (
+            [metrics] if isinstance(metrics, AttachedMetric) else list(metrics)
+        )
+        """The metrics of `configure_metrics`. Each stage and validation set accumulates in a copy of its own."""
+        self._running_metrics: dict[tuple[TrainStage, int], list[AttachedMetric]] = {}
+        self.embedding_stores: dict[str, EmbeddingStore] = {}
+        """Cached vectors by encoder, kept between trainings of this model."""
+        self._xbm_config = self.configure_xbm()
+        self._memory = self._new_memory()
+
+    @property
+    def model(self) -> SimilarityModel:
+        """The encoders and the head: what is saved and served."""
+        return self._model
+
+    @property
+    def loss(self) -> SimilarityLoss:
+        """The loss that `configure_loss` returned."""
+        return self._loss
+
+    @property
+    def has_memory(self) -> bool:
+        """Whether `configure_xbm` asks for cross-batch memory."""
+        return self._xbm_config is not None
+
+    @abstractmethod
+    def configure_encoders(self) -> Encoder | dict[str, Encoder]:
+        """Returns the encoder, or several by name whose vectors are joined."""
+
+    @abstractmethod
+    def configure_head(self, input_embedding_size: int) -> EncoderHead:
+        """Returns the head.
+
+        Args:
+            input_embedding_size: Length of the encoders' joined vectors.
+        """
+
+    @abstractmethod
+    def configure_loss(self) -> SimilarityLoss:
+        """Returns the loss; `self.model.head.output_size` is known by then."""
+
+    def configure_optimizers(self) -> Any:
+        """Returns AdamW over every trainable parameter of model and loss, with the learning rate `self.lr`."""
+        return torch.optim.AdamW([p for p in self.parameters() if p.requires_grad], lr=self.lr)
+
+    def configure_caches(self) -> CacheConfig | None:
+        """Returns how the frozen encoders' vectors are cached, None for not at all."""
+        return None
+
+    def configure_metrics(self) -> AttachedMetric | Iterable[AttachedMetric]:
+        """Returns metrics to compute over each epoch of training and validation."""
+        return []
+
+    def configure_xbm(self) -> XbmConfig | None:
+        """Returns the configuration of cross-batch memory, None for none."""
+        return None
+
+    def process_results(
+        self,
+        embeddings: Tensor,
+        targets: dict[str, Tensor],
+        batch_idx: int,
+        stage: TrainStage,
+        **kwargs: Any,
+    ) -> None:
+        """Called after every step; does nothing unless it is overridden.
+
+        Args:
+            embeddings: `[B, D]`.
+            targets: Of a group loss `groups`; of a pair loss `pairs`, `labels` and `subgroups`.
+            batch_idx: Number of the batch in the epoch.
+            stage: Training, validation or test.
+            **kwargs: Room for what later versions pass.
+        """
+
+    def embed(self, features: Features) -> Tensor:
+        """Embeddings of a batch, from cached vectors and raw inputs alike.
+
+        Args:
+            features: A batch's features.
+
+        Returns:
+            `[B, D]`.
+        """
+        vectors = {
+            key: features.cached[key] if key in features.cached else self.model.run_encoder(key, features.inputs[key])
+            for key in self.model.encoders
+        }
+        return self.model.embed(vectors, features.meta)
+
+    def compute_loss(self, embeddings: Tensor, targets: GroupTargets | PairTargets) -> Tensor:
+        """The loss of a batch, without cross-batch memory.
+
+        Args:
+            embeddings: `[B, D]`.
+            targets: The batch's targets.
+
+        Returns:
+            A scalar.
+        """
+        value: Tensor = self.loss.compute(embeddings, targets)
+        return value
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """One training step, called by Lightning."""
+        return self._step(batch, batch_idx, TrainStage.TRAIN)
+
+    def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
+        """One validation step, called by Lightning."""
+        self._step(batch, batch_idx, TrainStage.VALIDATION, dataloader_idx)
+
+    def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
+        """One test step, called by Lightning."""
+        self._step(batch, batch_idx, TrainStage.TEST, dataloader_idx)
+
+    def save_servable(self, path: str | PathLike[str]) -> None:
+        """Saves encoders and head as a folder that `SimilarityModel.load` reads.
+
+        Args:
+            path: The folder.
+        """
+        self.model.save(path)
+
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:  # noqa: ARG002
+        """Moves a batch, called by Lightning."""
+        return batch.to(device, non_blocking=True)
+
+    def on_train_epoch_start(self) -> None:
+        """Starts the epoch's metrics anew."""
+        self._running_metrics.pop((TrainStage.TRAIN, 0), None)
+
+    def on_train_epoch_end(self) -> None:
+        """Logs the epoch's training metrics."""
+        self._log_metrics(TrainStage.TRAIN)
+
+    def on_validation_epoch_end(self) -> None:
+        """Logs the validation sets' metrics."""
+        self._log_metrics(TrainStage.VALIDATION)
+
+    def on_test_epoch_end(self) -> None:
+        """Logs the test sets' metrics."""
+        self._log_metrics(TrainStage.TEST)
+
+    def _step(self, batch: Batch, batch_idx: int, stage: TrainStage, dataloader_idx: int = 0) -> Tensor:
+        embeddings = self.embed(batch.features)
+        loss = self.compute_loss(embeddings, batch.targets)
+        if stage is TrainStage.TRAIN and self._memory is not None:
+            loss = loss + self._memory_loss(self._memory, embeddings, batch.targets)
+        self.log(f"{stage}_loss", loss.detach(), prog_bar=True, batch_size=len(embeddings))
+        self.process_results(
+            embeddings=embeddings,
+            targets=batch.targets.as_arguments(),
+            batch_idx=batch_idx,
+            stage=stage,
+        )
+        self._update_metrics(embeddings.detach(), batch.targets, stage, dataloader_idx)
+        return loss
+
+    def _new_memory(self) -> CrossBatchMemory | None:
+        if self._xbm_config is None or self.model.head is None:
+            return None
+        return CrossBatchMemory(self._xbm_config, self.model.head.output_size)
+
+    def _memory_loss(
+        self, memory: CrossBatchMemory, embeddings: Tensor, targets: GroupTargets | PairTargets
+    ) -> Tensor | float:
+        config, loss = self._xbm_config, self.loss
+        if config is None or not isinstance(loss, GroupLoss) or not isinstance(targets, GroupTargets):
+            return 0.0
+        value: Tensor | float = 0.0
+        if len(memory) and self.global_step >= config.start_iteration:
+            past, past_groups = (tensor.to(embeddings.device) for tensor in memory.read())
+            value = config.weight * loss.xbm_loss(embeddings, targets.groups, past.to(embeddings.dtype), past_groups)
+        memory.enqueue(embeddings, targets.groups)
+        return value
+
+    def _update_metrics(
+        self, embeddings: Tensor, targets: GroupTargets | PairTargets, stage: TrainStage, dataloader_idx: int
+    ) -> None:
+        if not self.attached_metrics:
+            return
+        key = (stage, dataloader_idx)
+        if key not in self._running_metrics:
+            self._running_metrics[key] = [
+                copy.deepcopy(metric) for metric in self.attached_metrics if stage in metric.stages
+            ]
+        for metric in self._running_metrics[key]:
+            metric.update(embeddings, **targets.as_arguments())
+
+    def _log_metrics(self, stage: TrainStage) -> None:
+        running = {key: metrics for key, metrics in self._running_metrics.items() if key[0] is stage}
+        for (_, index), metrics in running.items():
+            suffix = f"/dataloader_idx_{index}" if len(running) > 1 else ""
+            for metric in metrics:
+                self.log(f"{metric.name}_{stage}{suffix}", metric.evaluate(), **metric.log_options)
+                metric.reset()
