@@ -16,7 +16,7 @@ def to_device(batch: Any, device: torch.device | str) -> Any:
         device: Where to.
 
     Returns:
-        The same nest. What has nothing to move is returned as it is.
+        A nest of the same form.
 
     Example:
         >>> to_device({"ids": torch.ones(2), "modality": "text"}, "cpu")
@@ -30,9 +30,6 @@ def to_device(batch: Any, device: torch.device | str) -> Any:
         moved = [to_device(value, device) for value in batch]
         return type(batch)(*moved) if hasattr(batch, "_fields") else tuple(moved)
     if isinstance(batch, list):
-        # Long lists of side information hold no tensors: they are not rebuilt.
-        if not any(isinstance(value, (Tensor, dict, list, tuple)) and value for value in batch[:1]):
-            return batch
         return [to_device(value, device) for value in batch]
     move = getattr(batch, "to", None)
     return move(device) if callable(move) else batch

@@ -18,9 +18,7 @@ class ModelCollate:
         extractors: Encoder name to its meta extractor.
     """
 
-    def __init__(
-        self, collates: Mapping[str, CollateFnType], extractors: Mapping[str, MetaExtractorFnType]
-    ) -> None:
+    def __init__(self, collates: Mapping[str, CollateFnType], extractors: Mapping[str, MetaExtractorFnType]) -> None:
         self.collates = dict(collates)
         self.extractors = dict(extractors)
 
@@ -63,7 +61,8 @@ class ModelCollate:
             own = list(extract(objects))
             if len(own) != len(objects):
                 raise ValueError(
-                    f"extract_meta of encoder {name!r} gave {len(own)} dicts for {len(objects)} objects, expected one each"
+                    f"extract_meta of encoder {name!r} gave {len(own)} dicts for {len(objects)} objects, expected "
+                    "one each"
                 )
             metas = [_merged(old, new, name) for old, new in zip(metas, own, strict=True)] if metas else own
         if sides is None:
@@ -71,8 +70,7 @@ class ModelCollate:
         if len(sides) != len(objects):
             raise ValueError(f"got {len(sides)} sides for {len(objects)} objects, expected one each")
         return [
-            meta if "encoder" in meta else {**meta, "encoder": side}
-            for meta, side in zip(metas, sides, strict=True)
+            meta if "encoder" in meta else {**meta, "encoder": side} for meta, side in zip(metas, sides, strict=True)
         ]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime
+import datetime as dt
 import decimal
 import enum
 import struct
@@ -131,9 +131,9 @@ def _array(obj: np.ndarray[Any, Any], depth: int) -> bytes:
     if dtype.kind not in _FLAT_KINDS or dtype.char in "gG":  # a long double has undefined bytes of padding
         raise _unkeyable(obj, f"an array of dtype {dtype}")
     little = dtype.newbyteorder("<")
-    flat = np.ascontiguousarray(obj, dtype=little).reshape(-1).view(np.uint8) if obj.size else b""
     hasher = blake2b(_key(little.str, depth) + shape, digest_size=16, person=b"array")
-    hasher.update(flat)
+    if obj.size:
+        hasher.update(np.ascontiguousarray(obj, dtype=little).reshape(-1).view(np.uint8).data)
     return hasher.digest()
 
 
@@ -141,11 +141,9 @@ def _tensor(obj: torch.Tensor, depth: int) -> bytes:
     if obj.layout != torch.strided or obj.is_quantized or obj.is_meta:
         raise _unkeyable(obj, f"a tensor of layout {obj.layout}, dtype {obj.dtype} on {obj.device}")
     plain = obj.detach().cpu().resolve_conj().resolve_neg().contiguous()
-    hasher = blake2b(
-        _key(str(obj.dtype), depth) + _key(tuple(obj.shape), depth), digest_size=16, person=b"tensor"
-    )
+    hasher = blake2b(_key(str(obj.dtype), depth) + _key(tuple(obj.shape), depth), digest_size=16, person=b"tensor")
     if plain.numel():
-        hasher.update(plain.reshape(-1).view(torch.uint8).numpy())
+        hasher.update(plain.reshape(-1).view(torch.uint8).numpy().data)
     return hasher.digest()
 
 
@@ -199,8 +197,8 @@ def _unkeyable(obj: Any, what: str) -> TypeError:
         else ""
     )
     return TypeError(
-        f"cannot make a content key of {what} of type {cls.__module__}.{cls.__qualname__}{hint}. Known are text, bytes, "
-        "None, numbers, dates, numpy arrays and scalars, dense tensors, PIL images, and tuples, lists, dicts, sets and "
+        f"cannot make a content key of {what} of type {cls.__module__}.{cls.__qualname__}{hint}. Known are text, "
+        "bytes, None, numbers, dates, numpy arrays and scalars, dense tensors, PIL images, and tuples, lists, dicts, sets and "
         "dataclasses of them. Pass such an object, or override Encoder.cache_key, or give the cache a key extractor"
     )
 
@@ -225,9 +223,9 @@ _KEYS: dict[type, Callable[[Any, int], bytes]] = {
     torch.Tensor: _tensor,
     decimal.Decimal: _as_repr(b"decimal"),
     uuid.UUID: _as_repr(b"uuid"),
-    datetime.datetime: _as_repr(b"datetime"),
-    datetime.date: _as_repr(b"date"),
-    datetime.time: _as_repr(b"time"),
-    datetime.timedelta: _as_repr(b"timedelta"),
+    dt.datetime: _as_repr(b"datetime"),
+    dt.date: _as_repr(b"date"),
+    dt.time: _as_repr(b"time"),
+    dt.timedelta: _as_repr(b"timedelta"),
 }
 _SUBCLASSABLE = frozenset({str, int, float, complex, bytes, bytearray, tuple, list, dict, set, frozenset})

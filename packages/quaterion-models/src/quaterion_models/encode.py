@@ -83,8 +83,6 @@ def encode_objects(
     """
     batch_size = positive_size(batch_size, "batch_size")
     head = model.required_head()
-    if not len(objects):
-        return torch.zeros(0, head.output_size)
     lengths = [model.length(obj) for obj in objects]
     order = sorted(range(len(objects)), key=lengths.__getitem__, reverse=True)
     collate = model.get_collate_fn()
@@ -94,19 +92,16 @@ def encode_objects(
         for start in range(0, len(order), batch_size):
             rows = order[start : start + batch_size]
             batch = collate([objects[row] for row in rows], None if side is None else [side] * len(rows))
-            vectors = model(to_device(batch, device))
+            vectors = model({"data": to_device(batch["data"], device), "meta": batch["meta"]})
             if len(vectors) != len(rows):
-                raise ValueError(
-                    f"the model gave {len(vectors)} vectors for {len(rows)} objects, expected one each"
-                )
+                raise ValueError(f"the model gave {len(vectors)} vectors for {len(rows)} objects, expected one each")
             if normalize:
                 vectors = F.normalize(vectors, dim=1)
             if result is None:  # the first batch tells size and dtype
                 result = torch.empty(len(objects), vectors.shape[1], dtype=vectors.dtype)
             result[torch.tensor(rows)] = vectors.cpu()
             advance(len(rows))
-    assert_filled: Tensor = result  # type: ignore[assignment]  # there is at least one object, so at least one batch
-    return assert_filled
+    return result if result is not None else torch.zeros(0, head.output_size)
 
 
 @contextmanager

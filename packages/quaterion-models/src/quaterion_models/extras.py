@@ -30,7 +30,5 @@ def require(module: str, *, extra: str, distribution: str = "quaterion-models") 
     """
     top = module.partition(".")[0]
     if importlib.util.find_spec(top) is None:
-        raise ImportError(
-            f'{top} is not installed. Type: pip install "{distribution}[{extra}]"', name=top
-        ) from None
+        raise ImportError(f'{top} is not installed. Type: pip install "{distribution}[{extra}]"', name=top) from None
     return importlib.import_module(module)

@@ -37,12 +37,10 @@ class Meta(Sequence[dict[str, Any]]):
     def __init__(self, table: list[dict[str, Any]], codes: Tensor) -> None:
         if codes.dim() != 1 or codes.dtype != torch.int64 or codes.device.type != "cpu":
             raise ValueError(
-                f"codes must be an int64 tensor [B] on the CPU, got {codes.dtype} {tuple(codes.shape)} on {codes.device}"
+                f"codes must be int64 [B] on the CPU, got {codes.dtype} {tuple(codes.shape)} on {codes.device}"
             )
         if len(codes) and not 0 <= int(codes.min()) <= int(codes.max()) < len(table):
-            raise ValueError(
-                f"codes must lie in 0..{len(table) - 1}, got {int(codes.min())}..{int(codes.max())}"
-            )
+            raise ValueError(f"codes must lie in 0..{len(table) - 1}, got {int(codes.min())}..{int(codes.max())}")
         self.table = table
         self.codes = codes
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -58,9 +59,7 @@ class SimilarityModel(nn.Module):
         super().__init__()
         named = {DEFAULT_ENCODER_KEY: encoders} if isinstance(encoders, Encoder) else encoders
         if not isinstance(named, Mapping):
-            raise TypeError(
-                f"encoders must be an Encoder or a dict of encoders, got {type(encoders).__name__}"
-            )
+            raise TypeError(f"encoders must be an Encoder or a dict of encoders, got {type(encoders).__name__}")
         if not named:
             raise ValueError("encoders must hold at least one encoder, got an empty dict")
         for key, encoder in named.items():
@@ -90,11 +89,8 @@ class SimilarityModel(nn.Module):
     @property
     def device(self) -> torch.device:
         """Where the model's first parameter or buffer lies; the CPU where it has none."""
-        for tensor in self.parameters():
-            return tensor.device
-        for tensor in self.buffers():
-            return tensor.device
-        return torch.device("cpu")
+        first = next(itertools.chain(self.parameters(), self.buffers()), None)
+        return torch.device("cpu") if first is None else first.device
 
     @property
     def output_size(self) -> int:
@@ -173,9 +169,7 @@ class SimilarityModel(nn.Module):
         else:
             with torch.no_grad():
                 vectors = encoder(inputs)
-        return check_embeddings(
-            vectors, f"encoder {key!r} ({type(encoder).__name__})", encoder.embedding_size
-        )
+        return check_embeddings(vectors, f"encoder {key!r} ({type(encoder).__name__})", encoder.embedding_size)
 
     def embed(self, vectors: Mapping[str, Tensor], meta: Sequence[dict[str, Any]] | None = None) -> Tensor:
         """Joins the encoders' vectors in their order and applies the head.
@@ -287,9 +281,7 @@ class SimilarityModel(nn.Module):
             TypeError: If `inputs` is an iterator or a set.
         """
         side = QUERY if self.two_sided else None
-        return self._encode(
-            inputs, batch_size, to_numpy, side, normalize=normalize, show_progress=show_progress
-        )
+        return self._encode(inputs, batch_size, to_numpy, side, normalize=normalize, show_progress=show_progress)
 
     def encode_query(self, inputs: Any, batch_size: int = 32, to_numpy: bool = True, **options: bool) -> Any:
         """Computes embeddings of queries; the same as :meth:`encode`.
@@ -305,9 +297,7 @@ class SimilarityModel(nn.Module):
         """
         return self.encode(inputs, batch_size, to_numpy, **options)
 
-    def encode_document(
-        self, inputs: Any, batch_size: int = 32, to_numpy: bool = True, **options: bool
-    ) -> Any:
+    def encode_document(self, inputs: Any, batch_size: int = 32, to_numpy: bool = True, **options: bool) -> Any:
         """Computes embeddings of documents; of a model without sides, the same as :meth:`encode`.
 
         Args:
@@ -365,6 +355,7 @@ class SimilarityModel(nn.Module):
         *,
         classes: Sequence[type[nn.Module]] = (),
         encoders: Mapping[str, Encoder] | None = None,
+        head: EncoderHead | None = None,
         device: str | torch.device = "cpu",
     ) -> Self:
         """Reads a model from a folder, without importing a module or running code that the folder names.
@@ -374,6 +365,7 @@ class SimilarityModel(nn.Module):
             classes: Classes of your own that the folder may name, beside those already imported.
             encoders: Built encoders by name, for those whose constructor arguments could not be saved; their state is
                 read from the folder.
+            head: A built head, where its constructor arguments could not be saved; its state is read likewise.
             device: Where to put the model.
 
         Returns:
@@ -384,8 +376,9 @@ class SimilarityModel(nn.Module):
         """
         from quaterion_models.saving.model_folder import load_model
 
-        model = load_model(cls, Path(path), classes=classes, encoders=encoders or {})
-        return model.to(device).eval()
+        model = load_model(cls, Path(path), classes=classes, encoders=encoders or {}, head=head)
+        model.to(device).eval()
+        return model
 
 
 MetricModel = SimilarityModel

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeAlias, Union
+from typing import Any, TypeAlias
 
 import numpy as np
 from torch import Tensor
 
-TensorInterchange: TypeAlias = Union[Tensor, np.ndarray[Any, Any], dict[str, "TensorInterchange"], Any]
+TensorInterchange: TypeAlias = Tensor | np.ndarray[Any, Any] | dict[str, "TensorInterchange"] | Any
 """What a collate function returns and an encoder takes: a tensor, an array, a nest of dicts of them, or anything."""
 
 CollateFnType: TypeAlias = Callable[[list[Any]], TensorInterchange]

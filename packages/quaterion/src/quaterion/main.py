@@ -1,18 +1,20 @@
 """The entry point of programs: train, evaluate, and defaults for a Trainer."""
 
 from collections.abc import Mapping, Sequence
-from os import PathLike
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
 from quaterion.dataset.similarity_data_loader import SimilarityDataLoader
-from quaterion.eval.evaluator import Evaluator
 from quaterion.train.defaults import trainer_defaults
 from quaterion.train.fit import fit
 from quaterion.train.lightning import pl
 from quaterion.train.trainable_model import TrainableModel
 from quaterion_models import SimilarityModel
+
+if TYPE_CHECKING:
+    from quaterion.eval.evaluator import Evaluator
 
 __all__ = ["Quaterion"]
 
@@ -37,7 +39,7 @@ class Quaterion:
         trainer: pl.Trainer | None,
         train_dataloader: Loader,
         val_dataloader: Loader | Sequence[Loader] | Mapping[str, Loader] | None = None,
-        ckpt_path: str | PathLike[str] | None = None,
+        ckpt_path: str | Path | None = None,
     ) -> None:
         """Trains a model, from cached vectors where the model configures a cache.
 
@@ -59,7 +61,7 @@ class Quaterion:
         fit(trainable_model, trainer, train_dataloader, val_dataloader, ckpt_path)
 
     @classmethod
-    def evaluate(cls, evaluator: Evaluator, dataset: Any, model: SimilarityModel | TrainableModel) -> dict[str, Tensor]:
+    def evaluate(cls, evaluator: "Evaluator", dataset: Any, model: SimilarityModel | TrainableModel) -> dict[str, Tensor]:
         """Computes metrics of a model over a data set.
 
         Args:

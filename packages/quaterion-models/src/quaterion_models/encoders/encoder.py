@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from quaterion_models.content_key import content_key
 from quaterion_models.saving.arguments import record_arguments
-from quaterion_models.types import CollateFnType, MetaExtractorFnType, TensorInterchange
+from quaterion_models.types import CollateFnType, MetaExtractorFnType
 
 
 class Encoder(nn.Module, ABC):
@@ -40,6 +40,7 @@ class Encoder(nn.Module, ABC):
     """
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Records the arguments of the constructor."""
         instance = super().__new__(cls)
         record_arguments(instance, args, kwargs)
         return instance
@@ -55,7 +56,7 @@ class Encoder(nn.Module, ABC):
         """Length of the vectors that :meth:`forward` returns."""
 
     @abstractmethod
-    def forward(self, batch: TensorInterchange) -> Tensor:
+    def forward(self, batch: Any) -> Tensor:
         """Computes embeddings.
 
         Args:
@@ -136,7 +137,7 @@ class Encoder(nn.Module, ABC):
         """Freezes the parameters of an encoder that is not trainable."""
         if not self.trainable:
             for parameter in self.parameters():
-                parameter.requires_grad_(requires_grad=False)
+                parameter.requires_grad_(False)
 
     def train(self, mode: bool = True) -> Self:
         """Sets training mode, except for an encoder that is not trainable, which stays in eval mode.

@@ -39,6 +39,7 @@ class EncoderHead(nn.Module, ABC):
     """
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Records the arguments of the constructor."""
         instance = super().__new__(cls)
         record_arguments(instance, args, kwargs)
         return instance

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from torch import Tensor, nn
 
@@ -37,13 +38,11 @@ class StackedProjectionHead(EncoderHead):
     ) -> None:
         super().__init__(input_embedding_size, dropout)
         if not output_sizes:
-            raise ValueError(
-                "output_sizes must name at least one layer, got none. Use EmptyHead for no layer"
-            )
+            raise ValueError("output_sizes must name at least one layer, got none. Use EmptyHead for no layer")
         sizes = [self.input_embedding_size, *(positive_size(size, "an output size") for size in output_sizes)]
         self._activation = activation(activation_fn)
         self._output_size = sizes[-1]
-        self.layers = nn.ModuleList(nn.Linear(*pair) for pair in zip(sizes[:-1], sizes[1:], strict=True))
+        self.layers = nn.ModuleList(nn.Linear(*pair) for pair in pairwise(sizes))
 
     @property
     def output_size(self) -> int:

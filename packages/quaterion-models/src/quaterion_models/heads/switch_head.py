@@ -103,9 +103,7 @@ class SwitchHead(EncoderHead):
         """
         known = Meta.empty(len(input_vectors)) if meta is None else Meta.of(meta)
         if len(known) != len(input_vectors):
-            raise ValueError(
-                f"meta has {len(known)} rows, expected {len(input_vectors)}, one for each vector"
-            )
+            raise ValueError(f"meta has {len(known)} rows, expected {len(input_vectors)}, one for each vector")
         return self._route(self.dropout(input_vectors), known)
 
     def _route(self, x: Tensor, meta: Meta) -> Tensor:
@@ -141,12 +139,10 @@ class SwitchHead(EncoderHead):
         return self._names.index(name) if name in self._names else -1
 
     def _unknown(self, meta: Meta, option_of_row: Tensor) -> ValueError:
-        used = meta.codes[option_of_row < 0].unique().tolist()
+        used = set(meta.codes[option_of_row < 0].tolist())
         without = any("encoder" not in meta.table[code] for code in used)
         names = sorted({repr(meta.table[code]["encoder"]) for code in used if "encoder" in meta.table[code]})
-        got = " and ".join(
-            [f"unknown names {', '.join(names)}"] * bool(names) + ['rows without "encoder"'] * without
-        )
+        got = " and ".join([f"unknown names {', '.join(names)}"] * bool(names) + ['rows without "encoder"'] * without)
         return ValueError(
             f'SwitchHead chooses by meta[i]["encoder"], one of {self._names}; got {got}. '
             "Let the encoder's extract_meta give one of these names to each record"

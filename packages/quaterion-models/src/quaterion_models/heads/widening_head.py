@@ -37,7 +37,7 @@ class WideningHead(EncoderHead):
         size = self.input_embedding_size
         if not expansion_factor * size >= 1:
             raise ValueError(
-                f"expansion_factor must give at least one hidden unit, got {expansion_factor!r} × {size}"
+                f"expansion_factor must give at least one hidden unit, got {expansion_factor!r} times {size}"
             )
         hidden = int(size * expansion_factor)
         self._activation = activation(activation_fn)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 _T = TypeVar("_T")
-_ATTRIBUTE = "_constructor_arguments"
+RECORDED_IN = "_constructor_arguments"
 _MAX_DEPTH = 32
 
 
@@ -55,20 +55,21 @@ def record_arguments(instance: object, args: tuple[Any, ...], kwargs: dict[str, 
         elif value:
             given[f"*{parameter.name}"] = list(value)
     # Straight into the instance's dict: nn.Module has not been initialised yet.
-    instance.__dict__[_ATTRIBUTE] = encode_arguments(given)
+    instance.__dict__[RECORDED_IN] = encode_arguments(given)
 
 
 def recorded_arguments(instance: object) -> Arguments | None:
     """Returns what :func:`record_arguments` stored, or None."""
-    found: Arguments | None = instance.__dict__.get(_ATTRIBUTE)
+    found: Arguments | None = instance.__dict__.get(RECORDED_IN)
     return found
 
 
-def encode_arguments(given: Mapping[str, Any]) -> Arguments:
+def encode_arguments(given: Mapping[str, Any], special: Callable[[Any], Any] | None = None) -> Arguments:
     """Encodes arguments for JSON, and lists those that cannot be.
 
     Args:
         given: Names to values.
+        special: As for :func:`encode_value`.
 
     Returns:
         Encoded values and the types of those left out.
@@ -81,15 +82,23 @@ def encode_arguments(given: Mapping[str, Any]) -> Arguments:
     unrecorded: dict[str, str] = {}
     for name, value in given.items():
         try:
-            values[name] = encode_value(value)
+            values[name] = encode_value(value, special)
         except TypeError:
             unrecorded[name] = f"{type(value).__module__}.{type(value).__qualname__}"
     return Arguments(values, unrecorded)
 
 
-def decode_arguments(encoded: Mapping[str, Any]) -> dict[str, Any]:
-    """Turns encoded arguments back into Python values."""
-    return {name: decode_value(value) for name, value in encoded.items()}
+def decode_arguments(encoded: Mapping[str, Any], special: Callable[[str, Any], Any] | None = None) -> dict[str, Any]:
+    """Turns encoded arguments back into Python values.
+
+    Args:
+        encoded: Names to encoded values.
+        special: As for :func:`decode_value`.
+
+    Returns:
+        Names to values.
+    """
+    return {name: decode_value(value, special) for name, value in encoded.items()}
 
 
 def build(cls: type[_T], arguments: Mapping[str, Any]) -> _T:
@@ -117,11 +126,12 @@ def build(cls: type[_T], arguments: Mapping[str, Any]) -> _T:
     return cls(*positional, **rest)
 
 
-def encode_value(value: Any, depth: int = 0) -> Any:
+def encode_value(value: Any, special: Callable[[Any], Any] | None = None, depth: int = 0) -> Any:
     """Encodes one value for JSON so that :func:`decode_value` gives it back with its type.
 
     Args:
         value: None, bool, int, float, str, numpy number, path, torch dtype, or a list, tuple or dict of them.
+        special: Encodes other values into a dict with one key that starts with `$`, or returns None.
         depth: How deep the value lies inside others.
 
     Returns:
@@ -132,34 +142,46 @@ def encode_value(value: Any, depth: int = 0) -> Any:
     """
     if depth > _MAX_DEPTH:
         raise TypeError(f"nested more than {_MAX_DEPTH} levels deep")
+
+    def inner(item: Any) -> Any:
+        return encode_value(item, special, depth + 1)
+
     kind = type(value)
     if value is None or kind in {bool, int, str} or (kind is float and math.isfinite(value)):
         return value
-    if kind is float:
-        return {"$float": repr(value)}
     if isinstance(value, np.generic) and isinstance(value.item(), (bool, int, float, str)):
-        return encode_value(value.item(), depth)
+        return encode_value(value.item(), special, depth)
     if kind is list:
-        return [encode_value(item, depth + 1) for item in value]
-    if kind is tuple:
-        return {"$tuple": [encode_value(item, depth + 1) for item in value]}
+        return [inner(item) for item in value]
+    if kind in {tuple, torch.Size}:
+        return {"$tuple": [inner(item) for item in value]}
     if kind is dict:
-        pairs = [(encode_value(k, depth + 1), encode_value(v, depth + 1)) for k, v in value.items()]
+        pairs = [(inner(key), inner(item)) for key, item in value.items()]
         if all(type(key) is str and not key.startswith("$") for key in value):
             return dict(pairs)
         return {"$dict": [list(pair) for pair in pairs]}
+    return _encode_rare(value, special)
+
+
+def _encode_rare(value: Any, special: Callable[[Any], Any] | None) -> Any:
+    if type(value) is float:
+        return {"$float": repr(value)}
     if isinstance(value, Path):
         return {"$path": str(value)}
     if isinstance(value, torch.dtype):
         return {"$dtype": str(value).removeprefix("torch.")}
-    raise TypeError(f"{kind.__module__}.{kind.__qualname__} cannot be written as JSON")
+    encoded = special(value) if special is not None else None
+    if encoded is None:
+        raise TypeError(f"{type(value).__module__}.{type(value).__qualname__} cannot be written as JSON")
+    return encoded
 
 
-def decode_value(value: Any) -> Any:
+def decode_value(value: Any, special: Callable[[str, Any], Any] | None = None) -> Any:
     """Turns one encoded value back.
 
     Args:
         value: What :func:`encode_value` gave, read from JSON.
+        special: Decodes the content under a key that starts with `$`, or returns None where it knows none such.
 
     Returns:
         The Python value.
@@ -168,34 +190,29 @@ def decode_value(value: Any) -> Any:
         ValueError: If the value does not have the expected form.
     """
     if isinstance(value, list):
-        return [decode_value(item) for item in value]
+        return [decode_value(item, special) for item in value]
     if not isinstance(value, dict):
         return value
     if len(value) != 1 or not next(iter(value)).startswith("$"):
-        return {key: decode_value(item) for key, item in value.items()}
+        return {key: decode_value(item, special) for key, item in value.items()}
     ((tag, content),) = value.items()
-    if tag == "$tuple" and isinstance(content, list):
-        return tuple(decode_value(item) for item in content)
-    if (
-        tag == "$dict"
-        and isinstance(content, list)
-        and all(isinstance(p, list) and len(p) == 2 for p in content)
-    ):
-        return {_hashable(decode_value(key)): decode_value(item) for key, item in content}
+    if tag in {"$tuple", "$dict"} and isinstance(content, list):
+        items = decode_value(content, special)
+        return tuple(items) if tag == "$tuple" else _dict(items)
     if tag == "$path" and isinstance(content, str):
         return Path(content)
-    if tag == "$float" and content in {"nan", "inf", "-inf"}:
+    if tag == "$float" and content in ("nan", "inf", "-inf"):
         return float(content)
-    if tag == "$dtype" and isinstance(content, str):
-        dtype = vars(torch).get(content)
-        if isinstance(dtype, torch.dtype):
-            return dtype
-    raise ValueError(f"not a known value: {str(value)[:200]}")
+    if tag == "$dtype" and isinstance(content, str) and isinstance(vars(torch).get(content), torch.dtype):
+        return vars(torch)[content]
+    decoded = special(tag, content) if special is not None else None
+    if decoded is None:
+        raise ValueError(f"not a known value: {str(value)[:200]}")
+    return decoded
 
 
-def _hashable(key: Any) -> Any:
+def _dict(pairs: list[Any]) -> dict[Any, Any]:
     try:
-        hash(key)
-    except TypeError as error:
-        raise ValueError(f"not a dict key: {str(key)[:200]}") from error
-    return key
+        return dict(pairs)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"not pairs of a key and a value: {str(pairs)[:200]}") from error

@@ -128,7 +128,10 @@ def write_state(module: nn.Module, path: Path) -> None:
             tensor = tensor.clone()
         seen.add(tensor.untyped_storage().data_ptr())
         state[name] = tensor
+    path.touch()
+    mode = path.stat().st_mode
     save_file(state, path, metadata={"format": "pt"})
+    path.chmod(mode)  # safetensors makes its files unreadable for others, whatever the umask says
 
 
 def state_shapes(path: Path) -> dict[str, tuple[int, ...]]:
@@ -145,7 +148,7 @@ def state_shapes(path: Path) -> dict[str, tuple[int, ...]]:
     """
     from safetensors import safe_open
 
-    with _naming(path), safe_open(path, framework="pt") as file:
+    with _Naming(path), safe_open(path, framework="pt") as file:
         return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
 
 
@@ -187,7 +190,7 @@ def read_state(module: nn.Module, path: Path) -> None:
     from safetensors.torch import load_file
 
     check_shapes(module, path)
-    with _naming(path):
+    with _Naming(path):
         state = load_file(path, device="cpu")
     with torch.no_grad():
         for name, own in module.state_dict(keep_vars=True).items():
@@ -229,7 +232,7 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
-class _naming:
+class _Naming:
     """Turns any error in reading a safetensors file into one that names it."""
 
     def __init__(self, path: Path) -> None:

@@ -68,9 +68,7 @@ def layer_to_spec(module: nn.Module, encode: Callable[[Any], Any]) -> dict[str, 
     return {"type": name, "args": args}
 
 
-def layer_from_spec(
-    spec: Any, decode: Callable[[Any], Any], classes: Iterable[type], *, where: str
-) -> nn.Module:
+def layer_from_spec(spec: Any, decode: Callable[[Any], Any], classes: Iterable[type], *, where: str) -> nn.Module:
     """Builds a layer from its description.
 
     Args:

@@ -75,11 +75,13 @@ def find_type(name: str, base: type[_T], classes: Iterable[type], *, where: str)
         found = _given(name, classes, where) or _imported(name)
     if found is None:
         raise ModelFolderError(
-            f"{where} names the class {name!r}, which this process has not imported (nothing is imported by a name read "
-            "from a file). Import its module before loading, or pass classes=[TheClass]"
+            f"{where} names the class {name!r}, which this process has not imported (nothing is imported by a name "
+            "read from a file). Import its module before loading, or pass classes=[TheClass]"
         )
     if not inspect.isclass(found) or not issubclass(found, base) or inspect.isabstract(found):
-        raise ModelFolderError(f"{where} names {name!r}, which is not a class of kind {base.__name__} that can be built")
+        raise ModelFolderError(
+            f"{where} names {name!r}, which is not a class of kind {base.__name__} that can be built"
+        )
     return found
 
 

@@ -1,7 +1,8 @@
 """Filling a store: what is missing, in length-sorted batches, through the encoder once."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +19,8 @@ from quaterion.dataset.similarity_data_loader import SimilarityDataLoader
 __all__ = ["FillPlan", "fill_store", "plan_fill"]
 
 
-class FillPlan(NamedTuple):
+@dataclass(frozen=True)
+class FillPlan:
     """Which objects to encode, in which batches.
 
     Args:

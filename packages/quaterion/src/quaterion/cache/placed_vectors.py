@@ -1,6 +1,6 @@
 """The cached vectors of one data set, where training reads them."""
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -13,7 +13,8 @@ from quaterion.cache.key_index import KeyIndex, distinct_keys
 __all__ = ["PlacedVectors"]
 
 
-class PlacedVectors(NamedTuple):
+@dataclass(frozen=True)
+class PlacedVectors:
     """Vectors of a data set's distinct objects on one device, and which of them each object has.
 
     Args:

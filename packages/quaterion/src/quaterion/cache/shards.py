@@ -196,7 +196,7 @@ def lock(folder: Path) -> FileLock:
     return FileLock(folder / ".lock")
 
 
-def _digest() -> "hashlib._Hash":
+def _digest() -> Any:
     return hashlib.blake2b(digest_size=16)
 
 

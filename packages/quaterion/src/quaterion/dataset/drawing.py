@@ -84,7 +84,7 @@ def _whole_order(sampler: Any) -> Tensor | None:
 
 
 def _chunks(order: Tensor, size: int, *, drop_last: bool) -> Iterator[Tensor]:
-    batches = order.split(size)
+    batches = torch.split(order, size)
     if drop_last and len(order) % size:
         batches = batches[:-1]
     return iter(batches)

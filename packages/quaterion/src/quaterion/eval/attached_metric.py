@@ -10,7 +10,8 @@ __all__ = ["AttachedMetric"]
 class AttachedMetric:
     """A metric that is computed and logged during training; return it from `configure_metrics`.
 
-    What this class does not know is passed on to the metric, so that `attached.compute(...)` or `attached.k` work.
+    What this class does not know is passed on to the metric, so that `attached.compute(...)` or `attached.k`
+    work.
 
     Args:
         name: Name in the logs, followed by the stage: `name_train`, `name_validation`.
@@ -65,8 +66,8 @@ class AttachedMetric:
         }
 
     def __getattr__(self, attribute: str) -> Any:
-        # Only called for what is not found here. Copying and unpickling ask before there is a metric, and special
-        # methods of the metric are not this object's.
+        # Only called for what is not found here. Copying and unpickling ask before there is a metric, and
+        # special methods of the metric are not this object's.
         if attribute == "metric" or (attribute.startswith("__") and attribute.endswith("__")):
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {attribute!r}")
         try:

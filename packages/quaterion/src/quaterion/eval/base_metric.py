@@ -26,8 +26,8 @@ class RetrievalMetric(ABC):
 
     Args:
         distance_metric_name: How embeddings are compared.
-        reduce_func: Makes one value of the scores of all queries that have something relevant. None keeps the scores:
-            one for each query, in the order of the embeddings' rows, NaN where nothing is relevant.
+        reduce_func: Makes one value of the scores of all queries that have something relevant. None keeps the
+            scores: one for each query, in the order of the embeddings' rows, NaN where nothing is relevant.
 
     Attributes:
         distance_metric_name: As given.
@@ -70,7 +70,8 @@ class RetrievalMetric(ABC):
             scores: `[Q]`, NaN where nothing is relevant.
 
         Returns:
-            What `reduce_func` makes of the other scores, or all of them as `[Q]` where it is None; in float32.
+            What `reduce_func` makes of the other scores, or all of them as `[Q]` where it is None; in
+            float32.
         """
         missing = scores.isnan()
         self.num_left_out = int(missing.sum())
@@ -94,9 +95,7 @@ def checked_k(k: int) -> int:
     try:
         number = operator.index(k)
     except TypeError:
-        raise TypeError(
-            f"k={k!r} is a {type(k).__name__}; expected an integer of 1 or more, such as k=10."
-        ) from None
+        raise TypeError(f"k={k!r} is a {type(k).__name__}; expected an integer of 1 or more, such as k=10.") from None
     if number < 1:
         raise ValueError(f"k={number}; expected 1 or more: a metric looks at the first k candidates, such as k=10.")
     return number

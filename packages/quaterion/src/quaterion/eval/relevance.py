@@ -45,14 +45,16 @@ class GroupRelevance:
 
     def __call__(self, queries: Tensor) -> Tensor:
         """See `Relevance`."""
-        return self._groups[queries].unsqueeze(1) == self._groups  # [B, N]
+        same: Tensor = self._groups[queries].unsqueeze(1) == self._groups  # [B, N]
+        return same
 
 
 class LinkRelevance:
     """Objects that are linked, and objects of equal content, are relevant to each other.
 
-    A link binds contents, not rows: what is linked to an object is linked to every other row of equal content. Without
-    this, a copy of the right answer would count as a wrong one, and perfect embeddings would not score 1.
+    A link binds contents, not rows: what is linked to an object is linked to every other row of equal
+    content. Without this, a copy of the right answer would count as a wrong one, and perfect embeddings would
+    not score 1.
 
     Args:
         query_ids: Content of each query, `[Q]`: equal ids mark equal objects.
@@ -63,18 +65,19 @@ class LinkRelevance:
     Example:
         >>> ids = torch.tensor([10, 20, 30, 20])  # rows 1 and 3 hold the same object
         >>> relevance = LinkRelevance(ids, ids, torch.tensor([[10, 20]]), own=True)
-        >>> relevance.num_relevant, relevance(torch.tensor([0]))
-        (tensor([2, 2, 0, 2]), tensor([[False,  True, False,  True]]))
+        >>> relevance.num_relevant, relevance(torch.tensor([0]))[:, 1:]  # row 0 is the query itself
+        (tensor([2, 2, 0, 2]), tensor([[ True, False,  True]]))
     """
 
     def __init__(self, query_ids: Tensor, candidate_ids: Tensor, links: Tensor, *, own: bool) -> None:
         flat = torch.cat([query_ids, candidate_ids, links.flatten()])
         contents, dense = torch.unique(flat, return_inverse=True)
         self._num_contents = len(contents)
-        self._queries, self._candidates, ends = dense.split([len(query_ids), len(candidate_ids), 2 * len(links)])
+        sizes = [len(query_ids), len(candidate_ids), 2 * len(links)]
+        self._queries, self._candidates, ends = torch.split(dense, sizes)
         self._starts, self._partners = self._neighbours(ends.view(-1, 2))
         copies = torch.bincount(self._candidates, minlength=self._num_contents)  # [U]
-        # Partners are sorted by the content they belong to, so that sums over them are differences of running sums.
+        # Partners are sorted by the content they belong to: sums over them are differences of running sums.
         running = torch.cat([copies.new_zeros(1), copies[self._partners].cumsum(0)])
         related = copies + running[self._starts[1:]] - running[self._starts[:-1]]
         self.num_relevant = related[self._queries] - int(own)

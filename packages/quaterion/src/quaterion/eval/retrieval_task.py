@@ -62,13 +62,15 @@ def score_queries(
     Args:
         task: Queries, candidates and what is relevant.
         metrics: The metrics.
-        max_entries: Bound on the entries of a block, see `quaterion.functional.rounded_similarity.rows_at_once`.
+        max_entries: Bound on the entries of a block, see
+            `quaterion.functional.rounded_similarity.rows_at_once`.
 
     Returns:
         For each metric float64 `[Q]`, NaN for queries with nothing relevant.
 
     Raises:
-        UnscorableSetError: No query has anything relevant, or a metric looks at more candidates than there are.
+        UnscorableSetError: No query has anything relevant, or a metric looks at more candidates than there
+            are.
     """
     for metric in metrics:
         if metric.depth is not None and metric.depth > task.num_candidates:

@@ -7,7 +7,7 @@ from quaterion.eval.base_metric import UnscorableSetError
 from quaterion.eval.relevance import GroupRelevance, LinkRelevance
 from quaterion.eval.retrieval_task import RetrievalTask
 
-__all__ = ["group_task", "pair_task", "side_task"]
+__all__ = ["checked_embeddings", "group_task", "pair_task", "side_task"]
 
 
 def group_task(embeddings: Tensor, groups: Tensor) -> RetrievalTask:
@@ -24,7 +24,7 @@ def group_task(embeddings: Tensor, groups: Tensor) -> RetrievalTask:
         UnscorableSetError: The set is empty, or all objects are of one group.
         ValueError: Shapes do not fit, or an embedding is not finite.
     """
-    embeddings = _checked_embeddings(embeddings)
+    embeddings = checked_embeddings(embeddings)
     groups = groups.to(embeddings.device)
     if groups.shape != embeddings.shape[:1]:
         raise ValueError(
@@ -87,7 +87,16 @@ def side_task(embeddings: Tensor, labels: Tensor, pairs: Tensor, ids: Tensor | N
     return RetrievalTask(embeddings[first], embeddings[~first], relevance, relevance.num_relevant)
 
 
-def _checked_embeddings(embeddings: Tensor) -> Tensor:
+def checked_embeddings(embeddings: Tensor) -> Tensor:
+    """Embeddings without their gradient, known to be finite.
+
+    Args:
+        embeddings: `[N, D]`.
+
+    Raises:
+        UnscorableSetError: There is none.
+        ValueError: The shape is another, or an embedding is not finite.
+    """
     if embeddings.ndim != 2:
         raise ValueError(f"embeddings has the shape {tuple(embeddings.shape)}; expected a row for each object, [N, D].")
     if not len(embeddings):
@@ -107,7 +116,7 @@ def _checked_pairs(
     embeddings: Tensor, labels: Tensor, pairs: Tensor, ids: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Embeddings `[N, D]`, linked ids `[L, 2]`, pairs `[P, 2]` and ids `[N]`, all on one device."""
-    embeddings = _checked_embeddings(embeddings)
+    embeddings = checked_embeddings(embeddings)
     count, device = len(embeddings), embeddings.device
     if pairs.ndim != 2 or pairs.shape[1] != 2 or pairs.is_floating_point():
         raise ValueError(

@@ -81,9 +81,7 @@ def compare(
         return Comparison(anchors, anchors, groups, groups, metric, within=True)
     if reference is None or reference_groups is None:
         missing = "reference" if reference is None else "reference_groups"
-        raise ValueError(
-            f"{missing} is missing: reference and reference_groups go together, pass both or neither"
-        )
+        raise ValueError(f"{missing} is missing: reference and reference_groups go together, pass both or neither")
     return Comparison(
         anchors, prepare(reference, metric), groups, reference_groups.to(groups.dtype), metric, within=False
     )

@@ -29,9 +29,7 @@ class _Ranking(NamedTuple):
 
     def excluded(self, start: int, stop: int) -> Tensor:
         # [stop − start, candidates]: what may be no negative, the target itself not among it.
-        out = torch.zeros(
-            stop - start, self.candidates.shape[0], dtype=torch.bool, device=self.queries.device
-        )
+        out = torch.zeros(stop - start, self.candidates.shape[0], dtype=torch.bool, device=self.queries.device)
         pairs = self.queries.shape[0]
         if self.subgroups is not None:
             same = self.subgroups[start:stop].unsqueeze(1) == self.subgroups.unsqueeze(0)
@@ -40,9 +38,7 @@ class _Ranking(NamedTuple):
             # Candidates without ids, if any, come last.
             out[:, : self.ids.shape[0]] |= self.ids[start:stop].unsqueeze(1) == self.ids.unsqueeze(0)
         if self.guide is not None:
-            closeness = prepared_similarity_matrix(
-                self.guide.anchors[start:stop], self.guide.candidates, "cosine"
-            )
+            closeness = prepared_similarity_matrix(self.guide.anchors[start:stop], self.guide.candidates, "cosine")
             # A comparison with the row's own entry of the same product: the target is never closer than
             # itself.
             guided = closeness > closeness.diagonal(start).unsqueeze(1)
@@ -136,9 +132,7 @@ def multiple_negatives_ranking_loss(
         pair_subgroups,
         used,
         torch.cat(candidate_ids) if candidate_ids else None,
-        None
-        if guided is None
-        else _Guide(guided.index_select(0, first), guided.index_select(0, candidate_rows)),
+        None if guided is None else _Guide(guided.index_select(0, first), guided.index_select(0, candidate_rows)),
     )
     loss = forward.mean_loss(scale, metric)
     if not symmetric:

@@ -59,15 +59,11 @@ def hardest_pairs(comparison: Comparison) -> HardestPairs:
     found: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
     with torch.no_grad():
         for start, stop in row_blocks(*comparison.shape, MINING_BLOCK):
-            closeness = closeness_matrix(
-                comparison.anchors[start:stop], comparison.candidates, comparison.metric
-            )
+            closeness = closeness_matrix(comparison.anchors[start:stop], comparison.candidates, comparison.metric)
             masks = comparison.masks(start, stop)
             farthest = closeness.masked_fill(~masks.positive, torch.inf).min(dim=1)
             nearest = closeness.masked_fill(~masks.negative, -torch.inf).max(dim=1)
-            found.append(
-                (farthest.indices, nearest.indices, farthest.values < torch.inf, nearest.values > -torch.inf)
-            )
+            found.append((farthest.indices, nearest.indices, farthest.values < torch.inf, nearest.values > -torch.inf))
     return HardestPairs(*(torch.cat(parts) for parts in zip(*found, strict=True)))
 
 

@@ -148,7 +148,7 @@ def average_precision_at_r(lists: RankedLists) -> Tensor:
     hits_before = lists.relevant_ahead + before_in_tie * (hits - 1) / (size - 1).clamp(min=1)
     terms = hits / size * ((hits_before + 1) / place)  # [B, K]
     counted = place <= lists.num_relevant.unsqueeze(1)
-    return _scored(lists, terms.where(counted, 0).sum(dim=1) / lists.num_relevant)
+    return _scored(lists, _sum_in_order(terms.where(counted, 0)) / lists.num_relevant)
 
 
 def ndcg_at_k(lists: RankedLists, k: int) -> Tensor:
@@ -185,6 +185,11 @@ def _places(lists: RankedLists) -> Tensor:
     return torch.arange(1, depth + 1, dtype=torch.float64, device=lists.tie_size.device)
 
 
+def _sum_in_order(terms: Tensor) -> Tensor:
+    """Sums of rows that come out the same to the last bit however many zeros follow, as they do in larger blocks."""
+    return terms.cumsum(dim=1)[:, -1]
+
+
 def _hits_up_to(lists: RankedLists, column: Tensor) -> Tensor:
     """Expected number of relevant candidates up to and with a position `[B]`, counted from 0."""
     index = column.unsqueeze(1)
@@ -218,7 +223,7 @@ def _miss_probability(ties: Tensor, member: Tensor) -> Tensor:
     """Probability that none of the hits of a tie gets one of its first places: C(n − r, m) / C(n, m)."""
     size, hits, places = (column.unsqueeze(1) for column in ties.unbind(1))  # [U, 1]
     factors = (size - hits - member).double() / (size - member).clamp(min=1)  # [U, n]
-    return factors.where(member < places, 1.0).prod(dim=1)
+    return factors.where(member < places, 1.0).cumprod(dim=1)[:, -1]
 
 
 def _expected_reciprocal(ties: Tensor, member: Tensor) -> Tensor:
@@ -228,4 +233,4 @@ def _expected_reciprocal(ties: Tensor, member: Tensor) -> Tensor:
     # Probability that all members up to and with each are misses: 0 once there are no more misses.
     misses = ((left - hits).clamp(min=0).double() / left).cumprod(dim=1)  # [U, n]
     reached = torch.cat([torch.ones_like(misses[:, :1]), misses[:, :-1]], dim=1)
-    return ((reached - misses) / (ahead + 1 + member)).sum(dim=1)
+    return _sum_in_order((reached - misses) / (ahead + 1 + member))

@@ -13,13 +13,13 @@ __all__ = ["GRADIENT_BLOCK", "row_blocks", "sum_over_rows"]
 GRADIENT_BLOCK = 2**24
 
 
-def row_blocks(rows: int, columns: int, elements: int = GRADIENT_BLOCK) -> Iterator[tuple[int, int]]:
+def row_blocks(rows: int, columns: int, elements: int | None = None) -> Iterator[tuple[int, int]]:
     """Cut the rows of a matrix so that no block has more than a number of elements.
 
     Args:
         rows: Rows of the matrix.
         columns: Columns of the matrix.
-        elements: The most elements in a block; a block has at least one row.
+        elements: The most elements in a block, `GRADIENT_BLOCK` where omitted; a block has at least one row.
 
     Yields:
         First row and the row after the last, of each block.
@@ -28,7 +28,7 @@ def row_blocks(rows: int, columns: int, elements: int = GRADIENT_BLOCK) -> Itera
         >>> list(row_blocks(5, 10, elements=20))
         [(0, 2), (2, 4), (4, 5)]
     """
-    step = max(1, elements // max(1, columns))
+    step = max(1, (elements or GRADIENT_BLOCK) // max(1, columns))
     for start in range(0, rows, step):
         yield start, min(start + step, rows)
 
@@ -37,7 +37,7 @@ def sum_over_rows(
     part: Callable[[int, int], tuple[Tensor, ...]],
     rows: int,
     columns: int,
-    elements: int = GRADIENT_BLOCK,
+    elements: int | None = None,
 ) -> tuple[Tensor, ...]:
     """Add up what a function computes for each block of rows, and keep no matrix for the backward pass.
 
@@ -48,7 +48,7 @@ def sum_over_rows(
         part: Takes the first row and the row after the last, returns scalars to add up.
         rows: Rows of the matrix, at least 1.
         columns: Columns of the matrix.
-        elements: The most elements in a block.
+        elements: The most elements in a block, `GRADIENT_BLOCK` where omitted.
 
     Returns:
         The sums.

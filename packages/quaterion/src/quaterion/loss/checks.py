@@ -61,8 +61,7 @@ def check_distance_can_be_squared(loss: str, distance: Distance) -> None:
     """Refuse the dot product, whose distances can be negative, for a loss that squares distances."""
     if distance is Distance.DOT_PRODUCT:
         raise ValueError(
-            f"{loss} squares distances, and dot_product distances can be negative: "
-            "use cosine, euclidean or manhattan"
+            f"{loss} squares distances, and dot_product distances can be negative: use cosine, euclidean or manhattan"
         )
 
 

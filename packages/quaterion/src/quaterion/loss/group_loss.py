@@ -1,12 +1,11 @@
 """The base of losses that learn from groups."""
 
-import inspect
 from abc import abstractmethod
 
 from torch import Tensor
 
 from quaterion.batch import GroupTargets, PairTargets
-from quaterion.loss.similarity_loss import SimilarityLoss
+from quaterion.loss.similarity_loss import SimilarityLoss, wrong_targets
 
 __all__ = ["GroupLoss"]
 
@@ -20,9 +19,6 @@ class GroupLoss(SimilarityLoss):
 
     target_type = GroupTargets
 
-    num_groups: int | None = None
-    """How many groups a loss with class weights knows; None for losses without."""
-
     @abstractmethod
     def forward(self, embeddings: Tensor, groups: Tensor) -> Tensor:
         """Compute the loss of a batch.
@@ -35,14 +31,7 @@ class GroupLoss(SimilarityLoss):
             A scalar.
         """
 
-    @property
-    def supports_memory(self) -> bool:
-        """Whether the loss can compare a batch with the embeddings of earlier ones (`XbmConfig`)."""
-        return "reference" in inspect.signature(self.forward).parameters
-
-    def xbm_loss(
-        self, embeddings: Tensor, groups: Tensor, memory_embeddings: Tensor, memory_groups: Tensor
-    ) -> Tensor:
+    def xbm_loss(self, embeddings: Tensor, groups: Tensor, memory_embeddings: Tensor, memory_groups: Tensor) -> Tensor:
         """Compute the loss of a batch against a cross-batch memory.
 
         Paper: Wang et al., Cross-Batch Memory for Embedding Learning, https://arxiv.org/abs/1912.06798
@@ -59,24 +48,31 @@ class GroupLoss(SimilarityLoss):
         Raises:
             TypeError: If the loss cannot compare with other embeddings, as losses with class weights cannot.
         """
-        if not self.supports_memory:
-            raise TypeError(
-                f"{type(self).__name__} cannot use a cross-batch memory: it does not compare objects with "
-                "each other. Remove configure_xbm, or choose a loss over group pairs such as TripletLoss"
-            )
+        self.check_memory()
         loss: Tensor = self(embeddings, groups, reference=memory_embeddings, reference_groups=memory_groups)
         return loss
 
-    def compute(self, embeddings: Tensor, targets: GroupTargets) -> Tensor:
-        """Compute the loss of a batch from its targets.
+    def compute(
+        self,
+        embeddings: Tensor,
+        targets: GroupTargets | PairTargets,
+        *,
+        memory: tuple[Tensor, Tensor] | None = None,
+    ) -> Tensor:
+        """Compute the loss of a batch from its targets, or against a memory of embeddings and groups.
 
         Args:
             embeddings: `[B, D]`.
-            targets: Targets of the same rows.
+            targets: Groups of the same rows.
+            memory: `[M, D]` embeddings of earlier batches and their `[M]` groups, compared with instead of the batch.
 
         Returns:
             A scalar.
         """
+        if not isinstance(targets, GroupTargets):
+            raise wrong_targets(self, targets)
+        if memory is not None:
+            return self.xbm_loss(embeddings, targets.groups, *memory)
         loss: Tensor = self(embeddings, targets.groups)
         return loss
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from quaterion.batch import GroupTargets, PairTargets
 from quaterion.distances import Distance
-from quaterion.loss.similarity_loss import SimilarityLoss
+from quaterion.loss.similarity_loss import SimilarityLoss, wrong_targets
 
 __all__ = ["PairwiseLoss"]
 
@@ -70,24 +70,36 @@ class PairwiseLoss(SimilarityLoss):
             A scalar.
         """
 
-    def compute(self, embeddings: Tensor, targets: PairTargets) -> Tensor:
+    def compute(
+        self,
+        embeddings: Tensor,
+        targets: GroupTargets | PairTargets,
+        *,
+        memory: tuple[Tensor, Tensor] | None = None,
+    ) -> Tensor:
         """Compute the loss of a batch from its targets.
 
         A loss whose `forward` does not name `negatives` or `ids` is not given them.
 
         Args:
             embeddings: `[2P + M, D]`.
-            targets: Targets of the same rows.
+            targets: Pairs of the same rows.
+            memory: `[R, D]` further negatives, of earlier batches, and their `[R]` ids.
 
         Returns:
             A scalar.
         """
+        if not isinstance(targets, PairTargets):
+            raise wrong_targets(self, targets)
         accepted = inspect.signature(self.forward).parameters
         extra = {
             name: tensor
             for name, tensor in (("negatives", targets.negatives), ("ids", targets.ids))
             if name in accepted
         }
+        if memory is not None:
+            self.check_memory()
+            extra |= {"reference": memory[0], "reference_ids": memory[1]}
         loss: Tensor = self(embeddings, targets.pairs, targets.scores, targets.subgroups, **extra)
         return loss
 

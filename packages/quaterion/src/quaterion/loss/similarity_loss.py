@@ -1,17 +1,17 @@
 """The base of every loss."""
 
 import inspect
-from abc import ABC
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from enum import Enum
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 from torch import Tensor, nn
 
 from quaterion.batch import GroupTargets, PairTargets
 from quaterion.distances import Distance, DistanceMetric
 
-__all__ = ["SimilarityLoss"]
+__all__ = ["SimilarityLoss", "wrong_targets"]
 
 
 class SimilarityLoss(nn.Module, ABC):
@@ -27,8 +27,11 @@ class SimilarityLoss(nn.Module, ABC):
         ValueError: If the distance is unknown.
     """
 
-    target_type: ClassVar[type[GroupTargets] | type[PairTargets]]
+    target_type: type[GroupTargets] | type[PairTargets]
     """Which targets the loss takes; `fit` compares them with the data set's."""
+
+    num_groups: int | None = None
+    """How many groups a loss with class weights knows; None for losses without."""
 
     _recorded: dict[str, Any]
 
@@ -74,6 +77,44 @@ class SimilarityLoss(nn.Module, ABC):
         """
         return {name: _plain(value) for name, value in self._recorded.items()}
 
+    @abstractmethod
+    def compute(
+        self,
+        embeddings: Tensor,
+        targets: GroupTargets | PairTargets,
+        *,
+        memory: tuple[Tensor, Tensor] | None = None,
+    ) -> Tensor:
+        """Compute the loss of a batch from its targets; training calls this, whatever the loss takes.
+
+        Args:
+            embeddings: `[B, D]`.
+            targets: Targets of the same rows, of the kind `target_type`.
+            memory: `[M, D]` embeddings of earlier batches and their `[M]` groups (group losses) or ids (pair losses);
+                only for a loss that `supports_memory`.
+
+        Returns:
+            A scalar.
+        """
+
+    @property
+    def supports_memory(self) -> bool:
+        """Whether the loss can compare a batch with the embeddings of earlier ones (`XbmConfig`)."""
+        return "reference" in inspect.signature(self.forward).parameters
+
+    def check_memory(self) -> None:
+        """Refuse a cross-batch memory where the loss cannot use one; meant for the start of `fit`.
+
+        Raises:
+            TypeError: If the loss cannot compare with other embeddings, as losses with class weights cannot.
+        """
+        if not self.supports_memory:
+            raise TypeError(
+                f"{type(self).__name__} cannot use a cross-batch memory: it does not compare objects with those of "
+                "other batches. Remove configure_xbm, or choose a loss over group pairs such as TripletLoss, or "
+                "MultipleNegativesRankingLoss for pairs"
+            )
+
     def check_targets(self, targets: GroupTargets | PairTargets) -> None:
         """Check the values of a whole data set's targets; `fit` calls it once, before the first step.
 
@@ -86,11 +127,7 @@ class SimilarityLoss(nn.Module, ABC):
             TypeError: If the loss takes the other kind of targets.
         """
         if not isinstance(targets, self.target_type):
-            received, expected = type(targets).__name__, self.target_type.__name__
-            raise TypeError(
-                f"{type(self).__name__} takes {expected}, but the data gives {received}: "
-                f"use {_LOADERS[expected]} with this loss, or a loss for {_SAMPLES[received]}"
-            )
+            raise wrong_targets(self, targets)
 
     def prepare_fit(self, targets: GroupTargets | PairTargets) -> None:
         """Get ready for a training on a data set: check its targets, and remember what a batch cannot tell.
@@ -106,6 +143,23 @@ class SimilarityLoss(nn.Module, ABC):
         """Show the hyper-parameters."""
         shown = {name: value for name, value in self._recorded.items() if not isinstance(value, nn.Module)}
         return ", ".join(f"{name}={_plain(value)!r}" for name, value in shown.items())
+
+
+def wrong_targets(loss: SimilarityLoss, targets: object) -> TypeError:
+    """Say that a loss was given the other kind of targets.
+
+    Args:
+        loss: The loss.
+        targets: What it was given.
+
+    Returns:
+        The error to raise.
+    """
+    received, expected = type(targets).__name__, loss.target_type.__name__
+    return TypeError(
+        f"{type(loss).__name__} takes {expected}, but the data gives {received}: use {_LOADERS[expected]} with this "
+        f"loss, or a loss for {_SAMPLES.get(received, 'such targets')}"
+    )
 
 
 _LOADERS = {"GroupTargets": "GroupSimilarityDataLoader", "PairTargets": "PairsSimilarityDataLoader"}

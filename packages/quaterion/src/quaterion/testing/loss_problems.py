@@ -1,5 +1,6 @@
 """Small batches on which the loss battery tries a loss, regular and degenerate."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -160,7 +161,7 @@ def degenerate_problems(loss: SimilarityLoss, size: int, generator: torch.Genera
     ]
 
 
-def _degenerate_groups(loss: SimilarityLoss, draw: "_Draw", with_zero: Tensor) -> list[Problem]:
+def _degenerate_groups(loss: SimilarityLoss, draw: Callable[[int], Tensor], with_zero: Tensor) -> list[Problem]:
     size = with_zero.shape[1]
     kinds = getattr(loss, "num_groups", None)
     same = torch.ones(8, size, dtype=torch.float64)
@@ -189,16 +190,12 @@ def _degenerate_groups(loss: SimilarityLoss, draw: "_Draw", with_zero: Tensor) -
     return problems
 
 
-def _random_groups(
-    loss: SimilarityLoss, counts: tuple[int, ...], size: int, generator: torch.Generator
-) -> Problem:
+def _random_groups(loss: SimilarityLoss, counts: tuple[int, ...], size: int, generator: torch.Generator) -> Problem:
     groups = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts))
     groups = groups[torch.randperm(len(groups), generator=generator)]
     kinds = getattr(loss, "num_groups", None)
-    if kinds is None:
-        groups = groups * 1_000_003 - 7  # ids are labels, not indices
-    else:
-        groups = (groups % (kinds + 1)) - 1  # with unknown groups among them
+    # Without class weights ids are labels, not indices; with them, unknown groups (−1) are among them.
+    groups = groups * 1_000_003 - 7 if kinds is None else groups % (kinds + 1) - 1
     embeddings = torch.randn(len(groups), size, generator=generator, dtype=torch.float64)
     return Problem(f"groups of {counts}", embeddings, GroupTargets(groups))
 
@@ -217,10 +214,12 @@ def _random_pairs(
     scores = torch.ones(pairs)
     if any_score:
         scores = torch.tensor([1.0, 0.0, 0.5, 0.25])[torch.arange(pairs) % 4]
-    if pairs > 2:  # the partners of two pairs are the same object
-        embeddings[pairs + 1], ids[pairs + 1] = embeddings[pairs + 2], ids[pairs + 2]
+    # Equal objects, though with vectors of their own: equal vectors would be ties, where gradients may
+    # differ.
+    if pairs > 2:  # two pairs have the same partner
+        ids[pairs + 1] = ids[pairs + 2]
     if extra:  # an explicit negative is somebody's partner
-        embeddings[2 * pairs], ids[2 * pairs] = embeddings[pairs], ids[pairs]
+        ids[2 * pairs] = ids[pairs]
     subgroups = torch.arange(pairs).remainder(distinct_subgroups).repeat(2)
     anchors = torch.arange(extra) % pairs
     targets = _pair_targets(pairs, scores=scores, subgroups=subgroups, ids=ids)._replace(

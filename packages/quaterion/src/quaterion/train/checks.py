@@ -24,7 +24,7 @@ def check_model(model: Any) -> None:
 
     Raises:
         TypeError: It is no `TrainableModel`.
-        ValueError: It has no head or no loss, sizes do not fit, or the loss cannot use the configured memory.
+        ValueError: It has no head, no loss or nothing to train, sizes do not fit, or the loss cannot use the configured memory.
     """
     if not isinstance(model, TrainableModel):
         raise TypeError(f"Quaterion.fit got a {type(model).__name__}; expected a TrainableModel.")
@@ -34,6 +34,12 @@ def check_model(model: Any) -> None:
     if model.loss is None:
         raise ValueError(f"{name}.configure_loss returned None; expected a loss from quaterion.loss.")
     model.model.check_sizes()
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise ValueError(
+            f"{name} has nothing to train: neither its encoders, nor its {type(model.model.head).__name__}, nor its "
+            f"{type(model.loss).__name__} has a parameter with a gradient. Choose a head with parameters, such as "
+            "SkipConnectionHead, or make an encoder trainable."
+        )
     if model.has_memory and not (isinstance(model.loss, GroupLoss) and model.loss.supports_memory):
         raise ValueError(
             f"{name}.configure_xbm asks for cross-batch memory, which {type(model.loss).__name__} cannot use. "
@@ -53,7 +59,7 @@ def check_loader(model: TrainableModel, loader: Any, role: str) -> None:
         TypeError: The loader is of another kind.
     """
     loss = model.loss
-    expected: type[SimilarityDataLoader[Any]] = SimilarityDataLoader
+    expected: Any = SimilarityDataLoader
     if isinstance(loss, GroupLoss):
         expected = GroupSimilarityDataLoader
     elif isinstance(loss, PairwiseLoss):

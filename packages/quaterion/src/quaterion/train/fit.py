@@ -1,7 +1,7 @@
 """Training: checks first, then the caches, then Lightning's own loop over our batches."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from os import PathLike
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,7 +12,7 @@ from quaterion.dataset.reading import SampleReading
 from quaterion.dataset.similarity_data_loader import SimilarityDataLoader
 from quaterion.train.checks import check_loader, check_model, check_training_targets
 from quaterion.train.defaults import trainer_defaults
-from quaterion.train.lightning import check_trainer, pl
+from quaterion.train.lightning import check_trainer, pl, without_misplaced_warnings
 from quaterion.train.progress import progress_bar
 from quaterion.train.trainable_model import TrainableModel
 
@@ -27,7 +27,7 @@ def fit(
     trainer: pl.Trainer | None,
     train_dataloader: Loader,
     val_dataloader: ValLoaders = None,
-    ckpt_path: str | PathLike[str] | None = None,
+    ckpt_path: str | Path | None = None,
 ) -> None:
     """Trains a model; see `Quaterion.fit`."""
     check_model(trainable_model)
@@ -44,12 +44,10 @@ def fit(
     train = source.read(train_dataloader)
     _prepare_loss(trainable_model, train)
     validation = _each(val_dataloader, lambda loader: (loader, _checked(trainable_model, source.read(loader))))
-    trainer.fit(
-        trainable_model,
-        train_dataloaders=source.batches(train_dataloader, train),
-        val_dataloaders=_each(validation, lambda pair: source.batches(*pair)),
-        ckpt_path=ckpt_path,
-    )
+    train_batches = source.batches(train_dataloader, train)
+    validation_batches = _each(validation, lambda pair: source.batches(*pair))
+    with without_misplaced_warnings():
+        trainer.fit(trainable_model, train_batches, validation_batches, ckpt_path=ckpt_path)
 
 
 def prepare_batches(

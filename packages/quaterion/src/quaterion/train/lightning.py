@@ -1,10 +1,24 @@
 """The one place that imports Lightning."""
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytorch_lightning as pl
 
-__all__ = ["check_trainer", "pl"]
+__all__ = ["check_trainer", "pl", "without_misplaced_warnings"]
+
+
+@contextmanager
+def without_misplaced_warnings() -> Iterator[None]:
+    """Silences warnings of Lightning about what is meant to be so in every training of ours."""
+    with warnings.catch_warnings():
+        # Every TrainableModel can validate; whether there is validation data is the user's choice.
+        warnings.filterwarnings("ignore", message="You defined a `validation_step` but have no `val_dataloader`")
+        # Frozen encoders stay in eval mode.
+        warnings.filterwarnings("ignore", message=r"Found \d+ module\(s\) in eval mode")
+        yield
 
 
 def check_trainer(trainer: Any) -> None:

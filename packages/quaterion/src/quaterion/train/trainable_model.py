@@ -163,8 +163,7 @@ class TrainableModel(pl.LightningModule, ABC):
         Returns:
             A scalar.
         """
-        value: Tensor = self.loss.compute(embeddings, targets)
-        return value
+        return self.loss.compute(embeddings, targets)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One training step, called by Lightning."""
@@ -249,13 +248,32 @@ class TrainableModel(pl.LightningModule, ABC):
             self._running_metrics[key] = [
                 copy.deepcopy(metric) for metric in self.attached_metrics if stage in metric.stages
             ]
+        arguments = targets.as_arguments()
         for metric in self._running_metrics[key]:
-            metric.update(embeddings, **targets.as_arguments())
+            options = metric.log_options
+            if options["on_step"]:
+                name = f"{metric.name}_{stage}" + ("_step" if options["on_epoch"] else "")
+                self._log_metric(name, metric.compute(embeddings, **arguments), options | {"on_epoch": False})
+            if _whole_epoch(metric):
+                metric.update(embeddings, **arguments)
 
     def _log_metrics(self, stage: TrainStage) -> None:
         running = {key: metrics for key, metrics in self._running_metrics.items() if key[0] is stage}
         for (_, index), metrics in running.items():
             suffix = f"/dataloader_idx_{index}" if len(running) > 1 else ""
-            for metric in metrics:
-                self.log(f"{metric.name}_{stage}{suffix}", metric.evaluate(), **metric.log_options)
+            for metric in filter(_whole_epoch, metrics):
+                # Lightning's sanity check before training sees a few batches, which may hold no pair of equals.
+                if not self.trainer.sanity_checking:
+                    options = metric.log_options | {"on_step": False, "on_epoch": True, "add_dataloader_idx": False}
+                    self._log_metric(f"{metric.name}_{stage}{suffix}", metric.evaluate(), options)
                 metric.reset()
+
+    def _log_metric(self, name: str, value: Tensor, options: dict[str, Any]) -> None:
+        # Asked to log to no logger, Lightning warns; a metric asks by default.
+        self.log(name, value, **options | {"logger": options["logger"] and bool(self.trainer.loggers)})
+
+
+def _whole_epoch(metric: AttachedMetric) -> bool:
+    """Whether a metric is wanted over all objects of an epoch: yes, unless it is asked for by step only."""
+    on_epoch = metric.log_options["on_epoch"]
+    return not metric.log_options["on_step"] if on_epoch is None else bool(on_epoch)

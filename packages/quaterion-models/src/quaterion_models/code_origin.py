@@ -1,0 +1,86 @@
+"""Where code comes from: a library, whose version says what it does, or the user's own files."""
+
+from __future__ import annotations
+
+import enum
+import functools
+import importlib.metadata
+import re
+import sys
+import types
+from pathlib import Path
+from typing import Any
+
+import torch
+
+PLAIN = (str, bytes, bytearray, bool, int, float, complex, type(None))
+"""Types whose values are their content."""
+
+_INSTALLED = {"site-packages", "dist-packages"}
+_DESCRIPTORS = (types.MemberDescriptorType, types.GetSetDescriptorType)
+
+
+def names_in(code: types.CodeType) -> set[str]:
+    """Collects the names of globals and attributes that a function's code, and the functions inside it, use."""
+    names = set(code.co_names)
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            names |= names_in(constant)
+    return names
+
+
+def is_constant(value: Any) -> bool:
+    """Tells whether a value cannot be changed by running code: a number, a text, a tuple of such, …"""
+    if isinstance(value, (tuple, frozenset)):
+        return all(is_constant(item) for item in value)
+    return isinstance(value, (*PLAIN, enum.Enum, re.Pattern, torch.dtype)) and not isinstance(value, bytearray)
+
+
+def is_member(name: str, value: Any, *, has_source: bool) -> bool:
+    """Tells whether something in a class's dict adds to what the source says.
+
+    Args:
+        name: Its name.
+        value: The attribute.
+        has_source: Whether the class's source is known.
+
+    Returns:
+        Whether it is a function, a descriptor around one, or a value with a name of the user's choice.
+    """
+    if isinstance(value, types.FunctionType):
+        # What a decorator generates from the source (a dataclass's __init__) adds nothing.
+        return not (has_source and value.__code__.co_filename.startswith("<"))
+    if isinstance(value, (staticmethod, classmethod, property, functools.cached_property)):
+        return True
+    dunder = name.startswith("__") and name.endswith("__")
+    return not dunder and name != "_abc_impl" and not isinstance(value, _DESCRIPTORS)
+
+
+def module_name(name: str | None) -> str:
+    """Gives a module's name as every process sees it."""
+    # A process that multiprocessing started calls the main module by another name.
+    return "__main__" if name == "__mp_main__" else str(name)
+
+
+def is_library(module: str | None) -> bool:
+    """Tells whether a module belongs to Python, to an installed library or to this one."""
+    top = (module or "").partition(".")[0]
+    if top in sys.stdlib_module_names or top in {"builtins", "quaterion", "quaterion_models"}:
+        return True
+    place = getattr(sys.modules.get(top), "__file__", None)
+    return place is not None and not _INSTALLED.isdisjoint(Path(place).parts)
+
+
+def library_version(module: str) -> str:
+    """Gives the version of the library that a module belongs to; empty for Python's own."""
+    top = module.partition(".")[0]
+    if not top or top in sys.stdlib_module_names or top == "builtins":
+        return ""
+    version = getattr(sys.modules.get(top), "__version__", None)
+    if not isinstance(version, str):
+        try:
+            version = importlib.metadata.version(top)
+        except importlib.metadata.PackageNotFoundError:
+            version = ""
+    # A build for another device ("+cpu", "+cu128") is the same library.
+    return version.partition("+")[0]

@@ -1,0 +1,345 @@
+"""Digests of what an encoder computes: code, attributes and weights, the same in every process."""
+
+from __future__ import annotations
+
+import collections
+import datetime as dt
+import decimal
+import enum
+import functools
+import inspect
+import json
+import logging
+import re
+import textwrap
+import threading
+import types
+import typing
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from hashlib import blake2b
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from quaterion_models.code_origin import (
+    PLAIN,
+    is_constant,
+    is_library,
+    is_member,
+    library_version,
+    module_name,
+    names_in,
+)
+from quaterion_models.content_key import content_key
+from quaterion_models.saving.arguments import RECORDED_IN
+
+if TYPE_CHECKING:
+    from quaterion_models.encoders.encoder import Encoder
+
+# What nn.Module keeps for itself. Hooks are looked at apart, the rest does not change what is computed.
+_MODULE_INTERNALS = frozenset(vars(nn.Module())) | {RECORDED_IN, "_is_full_backward_hook", "_compiled_call_impl"}
+_HOOKS = ("_forward_pre_hooks", "_forward_hooks")
+
+
+def fingerprint(encoder: Encoder) -> str:
+    """Computes a digest of everything that an encoder's vectors depend on.
+
+    Covers: the class and its bases below `Encoder` (names, source, code, values that their functions close over), the
+    attributes, parameters and buffers (non-persistent ones too) with their dtypes, the submodules likewise, forward
+    hooks, and the collate function. Functions are followed into the functions, classes and constants of the user's own
+    modules that they name. Of installed libraries the version counts, not the source. Devices, training mode and
+    `requires_grad` do not count.
+
+    Args:
+        encoder: The encoder.
+
+    Returns:
+        64 hexadecimal digits.
+
+    Raises:
+        TypeError: If something cannot be hashed. The message says where it lies, and asks for an override of
+            `fingerprint()`.
+    """
+    walker = _Walker(encoder)
+    parts = [walker.digest(encoder, "self"), walker.digest(encoder.get_collate_fn(), "the collate function")]
+    return blake2b(b"".join(parts), digest_size=32, person=b"encoder").hexdigest()
+
+
+def _hash(tag: bytes, *parts: bytes) -> bytes:
+    # Parts are digests of 16 bytes, or the only part.
+    return blake2b(b"".join(parts), digest_size=16, person=tag).digest()
+
+
+def _text(text: str) -> bytes:
+    return content_key(text)
+
+
+class _Walker:
+    """Walks an object's parts once each, in an order that depends on nothing but their content."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        self._encoder = encoder
+        self._done: dict[int, bytes] = {}
+        self._depth: dict[int, int] = {}
+        # Keeps what was walked alive, so that no later object gets the same id.
+        self._alive: list[Any] = []
+        # In this order: the first kind that fits.
+        self._kinds: tuple[tuple[Any, Callable[[Any, str], bytes]], ...] = (
+            (enum.Enum, self._enum),
+            (torch.Tensor, self._tensor),
+            (np.ndarray, self._array),
+            ((*PLAIN, np.generic, *_TIMES), self._content),
+            ((dict, types.MappingProxyType), self._dict),
+            ((list, tuple, collections.deque), self._sequence),
+            ((set, frozenset), self._set),
+            ((torch.dtype, np.dtype, torch.layout, torch.memory_format, PurePath, *_ANNOTATIONS), self._by_text),
+            ((torch.device, logging.Logger, logging.LoggerAdapter, threading.local, *_LOCKS), self._nothing),
+            (re.Pattern, self._pattern),
+            (types.ModuleType, self._library_module),
+            (types.CodeType, self._code),
+            (types.FunctionType, self._function),
+            (types.MethodType, self._method),
+            (_BUILTINS, self._builtin),
+            (functools.partial, self._partial),
+            ((property, staticmethod, classmethod, functools.cached_property), self._property),
+            (type, self._class),
+        )
+
+    def digest(self, obj: Any, where: str) -> bytes:
+        """Digests one object; `where` says how it was reached."""
+        if type(obj) in PLAIN:
+            return content_key(obj)
+        place = id(obj)
+        if place in self._done:
+            return self._done[place]
+        if place in self._depth:  # an object that contains itself: named by how far up it lies
+            return _hash(b"cycle", content_key(self._depth[place]))
+        self._depth[place] = len(self._depth)
+        self._alive.append(obj)
+        try:
+            result = self._new(obj, where)
+        except RecursionError:
+            raise self._unknown(obj, where, "it is nested too deeply") from None
+        finally:
+            del self._depth[place]
+        self._done[place] = result
+        return result
+
+    def _new(self, obj: Any, where: str) -> bytes:
+        for kinds, method in self._kinds:
+            if isinstance(obj, kinds):
+                return method(obj, where)
+        own = _own_fingerprint(obj)
+        if own is not None and obj is not self._encoder:
+            return _hash(b"own", _text(str(own())))
+        if isinstance(obj, nn.Module):
+            return self._module(obj, where)
+        return self._object(obj, where)
+
+    # ---- containers
+
+    def _sequence(self, obj: Iterable[Any], where: str) -> bytes:
+        items = [self.digest(item, f"{where}[{number}]") for number, item in enumerate(obj)]
+        return _hash(b"sequence", self._class_tag(obj), *items)
+
+    def _set(self, obj: Iterable[Any], where: str) -> bytes:
+        return _hash(b"set", self._class_tag(obj), *sorted(self.digest(item, where) for item in obj))
+
+    def _dict(self, obj: dict[Any, Any], where: str) -> bytes:
+        # In the dict's order: the order of columns or of labels may matter.
+        items = [self.digest(key, where) + self.digest(value, f"{where}[{key!r:.40}]") for key, value in obj.items()]
+        factory = self.digest(getattr(obj, "default_factory", None), where)
+        return _hash(b"dict", self._class_tag(obj), factory, *items)
+
+    def _class_tag(self, obj: Any) -> bytes:
+        return _text(f"{type(obj).__module__}:{type(obj).__qualname__}")
+
+    # ---- values
+
+    def _content(self, obj: Any, _: str) -> bytes:
+        return content_key(obj)
+
+    def _tensor(self, obj: torch.Tensor, where: str) -> bytes:
+        try:
+            return _hash(b"tensor", content_key(obj.detach()))
+        except TypeError as error:
+            raise self._unknown(obj, where, str(error)) from error
+
+    def _array(self, obj: Any, where: str) -> bytes:
+        try:
+            return _hash(b"array", content_key(obj))
+        except TypeError:  # an array of objects: walked item by item
+            return _hash(b"array", content_key(obj.shape), self._sequence(obj.ravel().tolist(), where))
+
+    def _by_text(self, obj: Any, _: str) -> bytes:
+        return _hash(b"text", self._class_tag(obj), _text(str(obj)))
+
+    def _nothing(self, obj: Any, _: str) -> bytes:
+        return _hash(b"nothing", self._class_tag(obj))
+
+    def _enum(self, obj: enum.Enum, where: str) -> bytes:
+        return _hash(b"enum", self._class_tag(obj), _text(obj.name), self.digest(obj.value, where))
+
+    def _pattern(self, obj: re.Pattern[Any], _: str) -> bytes:
+        return _hash(b"pattern", content_key((obj.pattern, obj.flags)))
+
+    # ---- code
+
+    def _library_module(self, obj: types.ModuleType, _: str) -> bytes:
+        return _hash(b"module", _text(obj.__name__), _text(library_version(obj.__name__)))
+
+    def _code(self, code: types.CodeType, where: str) -> bytes:
+        constants = [self.digest(constant, where) for constant in code.co_consts]
+        names = content_key((code.co_names, code.co_varnames, code.co_freevars, code.co_flags))
+        arguments = content_key((code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount))
+        return _hash(b"code", content_key(code.co_code), names, arguments, *constants)
+
+    def _function(self, obj: types.FunctionType, where: str) -> bytes:
+        name = f"{obj.__module__}:{obj.__qualname__}"
+        if is_library(obj.__module__):
+            # Of a library's closure (a decorated function) only the version and the values inside count.
+            return _hash(b"library", _text(name), _text(library_version(obj.__module__)), self._closure(obj, where))
+        where = f"{where} ({obj.__qualname__})"
+        defaults = self.digest([obj.__defaults__, obj.__kwdefaults__], f"the defaults of {where}")
+        code = self._code(obj.__code__, where)
+        return _hash(b"function", code, defaults, self._closure(obj, where), self._globals(obj, where))
+
+    def _closure(self, obj: types.FunctionType, where: str) -> bytes:
+        cells = []
+        for name, cell in zip(obj.__code__.co_freevars, obj.__closure__ or (), strict=True):
+            if name == "__class__":  # what super() uses: the class is covered by itself
+                continue
+            try:
+                value = cell.cell_contents
+            except ValueError:  # not filled yet
+                continue
+            cells.append(_text(name) + self.digest(value, f"variable {name!r} of {where}"))
+        return _hash(b"closure", *cells)
+
+    def _globals(self, obj: types.FunctionType, where: str) -> bytes:
+        """Follows the functions, classes and constants of user modules that a function names."""
+        found = []
+        for name in sorted(names_in(obj.__code__)):
+            if name not in obj.__globals__:
+                continue
+            value = obj.__globals__[name]
+            # Containers may be changed by running (a counter, a registry): only what is constant is followed.
+            if isinstance(value, (types.FunctionType, type)) or is_constant(value):
+                found.append(_text(name) + self.digest(value, f"{name!r}, named by {where}"))
+        return _hash(b"globals", *found)
+
+    def _method(self, obj: types.MethodType, where: str) -> bytes:
+        return _hash(b"method", self.digest(obj.__func__, where), self.digest(obj.__self__, f"the object of {where}"))
+
+    def _builtin(self, obj: Any, where: str) -> bytes:
+        owner = getattr(obj, "__self__", None)
+        module = getattr(obj, "__module__", None) or ""
+        name = _text(f"{module}:{obj.__qualname__}") + _text(library_version(module))
+        if owner is None or isinstance(owner, (types.ModuleType, type)):
+            return _hash(b"builtin", name)
+        return _hash(b"builtin method", name, self.digest(owner, f"the object of {where}"))
+
+    def _partial(self, obj: functools.partial[Any], where: str) -> bytes:
+        return _hash(b"partial", self.digest([obj.func, obj.args, obj.keywords], where))
+
+    def _property(self, obj: Any, where: str) -> bytes:
+        inner = [getattr(obj, name, None) for name in ("fget", "fset", "fdel", "func", "__func__")]
+        return _hash(b"descriptor", self._class_tag(obj), self.digest(inner, where))
+
+    def _class(self, cls: type, where: str) -> bytes:
+        name = _text(f"{module_name(cls.__module__)}:{cls.__qualname__}")
+        if is_library(cls.__module__):
+            return _hash(b"library", name, _text(library_version(cls.__module__)))
+        try:
+            source = inspect.getsource(cls)
+        except (OSError, TypeError) as error:
+            raise self._unknown(cls, where, f"its source is not to be found ({error})") from error
+        bases = [self.digest(base, f"a base of {where}") for base in cls.__bases__]
+        members = [
+            _text(key) + self.digest(value, f"{cls.__qualname__}.{key}")
+            for key, value in sorted(vars(cls).items())
+            if is_member(key, value, has_source=True)
+        ]
+        return _hash(b"class", name, _text(textwrap.dedent(source)), *bases, *members)
+
+    # ---- objects
+
+    def _module(self, module: nn.Module, where: str) -> bytes:
+        """A torch module: class, parameters, buffers, parts in their order, hooks, and other attributes."""
+        parts = [self.digest(type(module), f"the class of {where}")]
+        # From the module's own dicts: named_parameters would leave out those that are None or shared.
+        for kind in ("_parameters", "_buffers", "_modules"):
+            for name, part in vars(module)[kind].items():
+                parts.append(_text(name) + self.digest(part, f"{where}.{name}"))
+            parts.append(_hash(b"end"))
+        for name in _HOOKS:
+            hooks = list(getattr(module, name).values())
+            if hooks:
+                parts.append(_text(name) + self.digest(hooks, f"the hooks of {where}"))
+        rest = {key: value for key, value in vars(module).items() if key not in _MODULE_INTERNALS}
+        return _hash(b"torch module", *parts, self._attributes(rest, where))
+
+    def _attributes(self, attributes: dict[str, Any], where: str) -> bytes:
+        # By name: the order may depend on which method ran first.
+        return _hash(
+            b"attributes",
+            *(_text(name) + self.digest(attributes[name], f"{where}.{name}") for name in sorted(attributes)),
+        )
+
+    def _object(self, obj: Any, where: str) -> bytes:
+        if type(obj).__module__.partition(".")[0] == "tokenizers" and hasattr(obj, "to_str"):
+            # Padding and truncation are set anew by each call.
+            content = json.loads(obj.to_str())
+            content.pop("padding", None)
+            content.pop("truncation", None)
+            return _hash(b"tokenizer", _text(json.dumps(content, sort_keys=True)), _text(library_version("tokenizers")))
+        attributes = dict(_attributes_of(obj))
+        if attributes or hasattr(obj, "__dict__"):
+            cls = self.digest(type(obj), f"the class of {where}")
+            return _hash(b"object", cls, self._attributes(attributes, where))
+        try:
+            content = obj.__reduce_ex__(4)
+        except Exception as error:
+            raise self._unknown(obj, where, f"its content is not known ({error})") from error
+        if isinstance(content, str):
+            return _hash(b"named", self._class_tag(obj), _text(content))
+        made_of = [list(part) if isinstance(part, Iterator) else part for part in content]
+        return _hash(b"reduced", self.digest(made_of, where))
+
+    def _unknown(self, obj: Any, where: str, why: str) -> TypeError:
+        what = obj.__qualname__ if isinstance(obj, type) else f"a {type(obj).__module__}.{type(obj).__qualname__}"
+        return TypeError(
+            f"cannot make a fingerprint of {type(self._encoder).__name__}: {where} is {what}, and {why}. Override "
+            "fingerprint() of the encoder to return a version of your own: a commit hash, a file's checksum"
+        )
+
+
+def _own_fingerprint(obj: Any) -> Callable[[], str] | None:
+    from quaterion_models.encoders.encoder import Encoder
+
+    return obj.fingerprint if isinstance(obj, Encoder) else None
+
+
+def _attributes_of(obj: Any) -> Iterator[tuple[str, Any]]:
+    yield from getattr(obj, "__dict__", {}).items()
+    for cls in type(obj).__mro__:
+        slots = cls.__dict__.get("__slots__", ())
+        for name in (slots,) if isinstance(slots, str) else slots:
+            if name not in {"__dict__", "__weakref__"} and hasattr(obj, name):
+                yield name, getattr(obj, name)
+
+
+_LOCKS = (type(threading.Lock()), type(threading.RLock()))
+_BUILTINS = (
+    types.BuiltinFunctionType,
+    types.WrapperDescriptorType,
+    types.MethodWrapperType,
+    types.MethodDescriptorType,
+    types.ClassMethodDescriptorType,
+)
+_TIMES = (dt.date, dt.time, dt.timedelta, decimal.Decimal, uuid.UUID)
+_ANNOTATIONS = (types.GenericAlias, types.UnionType, typing.TypeVar, type(typing.Optional[int]))

@@ -1,0 +1,189 @@
+"""The folder of a model: written all at once, read without running what it says.
+
+model/
+    config.json        format_version, encoders (key, type, args), head (type, args), labels
+    head.safetensors
+    encoders/<key>/    what the encoder's own save wrote
+    README.md          model card
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from torch import nn
+
+from quaterion_models.encoders.encoder import Encoder
+from quaterion_models.heads.encoder_head import EncoderHead
+from quaterion_models.names import folder_names
+from quaterion_models.saving.arguments import decode_value, encode_value
+from quaterion_models.saving.encoder_folder import encoder_arguments, load_any_encoder, load_encoder_state
+from quaterion_models.saving.files import (
+    CARD,
+    CONFIG,
+    ENCODERS,
+    FORMAT_VERSION,
+    HEAD_STATE,
+    ModelFolderError,
+    check_inside,
+    check_version,
+    field,
+    read_json,
+    read_state,
+    write_json,
+    write_state,
+)
+from quaterion_models.saving.head_folder import head_from_spec, head_to_spec
+from quaterion_models.saving.model_card import model_card
+from quaterion_models.saving.new_folder import find_folder, new_folder
+from quaterion_models.saving.registry import type_name
+
+if TYPE_CHECKING:
+    from quaterion_models.model import SimilarityModel
+
+_M = TypeVar("_M", bound="SimilarityModel")
+_MOST_ENCODERS = 256
+
+
+def save_model(model: SimilarityModel, path: Path, *, card: str | None = None) -> None:
+    """Writes a model into a folder.
+
+    The folder is written beside its place and renamed, so that a crash leaves an older model there whole. Files of
+    other names in an older model's folder stay.
+
+    Args:
+        model: The model.
+        path: The folder.
+        card: Text of README.md; by default :func:`quaterion_models.saving.model_card.model_card`.
+
+    Raises:
+        ModelFolderError: If the folder holds something else than a model, or the labels cannot be written.
+    """
+    if len(model.encoders) > _MOST_ENCODERS:
+        raise ModelFolderError(f"a model folder holds up to {_MOST_ENCODERS} encoders, got {len(model.encoders)}")
+    try:
+        labels = encode_value(model.labels)
+    except TypeError as error:
+        raise ModelFolderError(f"model.labels must be a list or dict of plain values: {error}") from error
+    with new_folder(path, is_ours=is_model_folder, ours={CONFIG, HEAD_STATE, ENCODERS, CARD}) as folder:
+        (folder / ENCODERS).mkdir()
+        entries = []
+        for key, name in folder_names(model.encoders).items():
+            encoder = model.encoders[key]
+            encoder_folder = folder / ENCODERS / name
+            encoder_folder.mkdir()
+            encoder.save(str(encoder_folder))
+            entries.append(_entry(key, encoder))
+        if model.head is not None:
+            write_state(model.head, folder / HEAD_STATE)
+        config = {
+            "format_version": FORMAT_VERSION,
+            "encoders": entries,
+            "head": head_to_spec(model.head) if model.head is not None else None,
+            "labels": labels,
+        }
+        write_json(folder / CONFIG, config)
+        (folder / CARD).write_text(card if card is not None else model_card(model), encoding="utf-8")
+
+
+def load_model(
+    cls: type[_M],
+    path: Path,
+    *,
+    classes: Sequence[type[nn.Module]] = (),
+    encoders: Mapping[str, Encoder],
+    head: EncoderHead | None = None,
+) -> _M:
+    """Reads a model from a folder.
+
+    Args:
+        cls: `SimilarityModel` or a subclass.
+        path: The folder.
+        classes: Classes of the caller's own that the folder may name.
+        encoders: Built encoders by name; their state is read from the folder.
+        head: A built head; its state is read from the folder.
+
+    Returns:
+        The model.
+
+    Raises:
+        ModelFolderError: If anything is missing, damaged, hostile, of a newer format or not known.
+    """
+    root = find_folder(path)
+    if not root.is_dir():
+        raise ModelFolderError(f"{path} is no folder: expected one that SimilarityModel.save wrote")
+    config = root / CONFIG
+    check_inside(root, config)
+    content = read_json(config)
+    check_version(content, config)
+    loaded = _load_encoders(root, content, classes, encoders)
+    spec = field(content, "head", (dict, type(None)), config)
+    if spec is not None:
+        check_inside(root, root / HEAD_STATE)
+        if head is None:
+            head = head_from_spec(spec, root / HEAD_STATE, classes, where=f"{config}, head")
+        else:
+            read_state(head, root / HEAD_STATE)
+    model = cls(loaded, head)
+    try:
+        model.labels = decode_value(content.get("labels"))
+    except ValueError as error:
+        raise ModelFolderError(f"{config}: labels: {error}") from error
+    return model
+
+
+def is_model_folder(path: Path) -> bool:
+    """Tells whether a folder holds a saved model."""
+    try:
+        content = read_json(path / CONFIG)
+    except ModelFolderError:
+        return False
+    return "format_version" in content and isinstance(content.get("encoders"), list)
+
+
+def _entry(key: str, encoder: Encoder) -> dict[str, Any]:
+    arguments = encoder_arguments(encoder)
+    return {
+        "key": key,
+        "type": type_name(type(encoder)),
+        "args": arguments.values,
+        "unrecorded": arguments.unrecorded,
+        "embedding_size": encoder.embedding_size,
+    }
+
+
+def _load_encoders(
+    root: Path, content: dict[str, Any], classes: Sequence[type[nn.Module]], given: Mapping[str, Encoder]
+) -> dict[str, Encoder]:
+    config = root / CONFIG
+    entries = field(content, "encoders", list, config)
+    if not 1 <= len(entries) <= _MOST_ENCODERS:
+        raise ModelFolderError(f"{config} must list 1 to {_MOST_ENCODERS} encoders, it lists {len(entries)}")
+    keys = []
+    for entry in entries:
+        if not isinstance(entry, dict):
+            raise ModelFolderError(f"{config}: each encoder must be described by a dict, got {entry!r:.200}")
+        keys.append(field(entry, "key", str, config))
+    if len(set(keys)) != len(keys):
+        raise ModelFolderError(f"{config} lists an encoder twice: {keys}")
+    unknown = [key for key in given if key not in keys]
+    if unknown:
+        raise ModelFolderError(f"encoders= names {unknown}, but {config} has the encoders {keys}")
+    loaded: dict[str, Encoder] = {}
+    for entry, (key, name) in zip(entries, folder_names(keys).items(), strict=True):
+        folder = root / ENCODERS / name
+        check_inside(root, folder)
+        where = f"{config}, encoder {key!r}"
+        if key in given:
+            loaded[key] = given[key]
+            load_encoder_state(given[key], folder)
+        else:
+            loaded[key] = load_any_encoder(field(entry, "type", str, config), folder, classes, where=where)
+        size = field(entry, "embedding_size", int, config)
+        if loaded[key].embedding_size != size:
+            raise ModelFolderError(
+                f"{where} was saved with embedding_size {size}, it is {loaded[key].embedding_size} now"
+            )
+    return loaded

@@ -1,0 +1,97 @@
+"""Evaluation of a data set of pairs."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from quaterion.dataset.similarity_samples import SimilarityPairSample
+from quaterion.eval.encoding import DistinctEmbeddings, ServableModel, content_of, samples_of
+from quaterion.eval.pair.pair_metric import PairMetric
+from quaterion.eval.retrieval_task import RetrievalTask
+from quaterion.eval.samplers.base_sampler import BaseSampler, search_device
+from quaterion.eval.tasks import pair_task, side_task
+
+__all__ = ["PairSampler"]
+
+
+class PairSampler(BaseSampler):
+    """Evaluates a data set of `SimilarityPairSample`.
+
+    Every object of a pair is a query over all other objects, or, with `distinguish`, every first object over
+    all second ones. Explicit negatives are candidates. Objects of equal content count as one (see
+    `PairMetric`). First objects are encoded as queries, the others as documents.
+
+    Args:
+        sample_size: Number of queries to evaluate, −1 for all; always over all candidates.
+        distinguish: Search side b for the objects of side a, and nothing else.
+        encode_batch_size: Objects in a batch of the encoder.
+        device: Where to encode and to search; None for where the model is.
+        log_progress: Whether to show a progress bar, on standard error.
+        seed: Seed of the draw.
+
+    Example:
+        >>> PairSampler(sample_size=100, distinguish=True).sample_size
+        100
+    """
+
+    metric_type = PairMetric
+
+    def __init__(
+        self,
+        sample_size: int = -1,
+        distinguish: bool = False,
+        encode_batch_size: int = 16,
+        device: torch.device | str | None = None,
+        log_progress: bool = True,
+        *,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(sample_size, encode_batch_size, device, log_progress, seed=seed)
+        self.distinguish = distinguish
+
+    def _task(
+        self, dataset: Any, model: ServableModel, advance: Callable[[], object], device: torch.device
+    ) -> RetrievalTask:
+        objects = _PairObjects(model, self.encode_batch_size)
+        scores: list[float] = []
+        for sample in samples_of(dataset, SimilarityPairSample, advance):
+            objects.add(sample)
+            scores.append(float(sample.score))
+        embeddings, ids = objects.embeddings()
+        first = torch.arange(len(scores))
+        pairs = torch.stack([first, first + len(scores)], dim=1)
+        build = side_task if self.distinguish else pair_task
+        return build(embeddings.to(search_device(device)), torch.tensor(scores), pairs, ids)
+
+
+class _PairObjects:
+    """Rows and ids of the first objects, the second ones and the explicit negatives of pairs."""
+
+    def __init__(self, model: ServableModel, batch_size: int) -> None:
+        self._queries = DistinctEmbeddings(model.encode_query, batch_size)
+        two_sided = getattr(model, "two_sided", True)
+        documents = DistinctEmbeddings(model.encode_document, batch_size)
+        self._documents = documents if two_sided else self._queries
+        self._ids: dict[object, int] = {}
+        # For each of the three roles, (row among the distinct objects of its side, id) of each object.
+        self._roles: tuple[list[tuple[int, int]], ...] = ([], [], [])
+
+    def add(self, sample: SimilarityPairSample) -> None:
+        first, second, negatives = self._roles
+        first.append(self._row(self._queries, sample.obj_a))
+        second.append(self._row(self._documents, sample.obj_b))
+        negatives.extend(self._row(self._documents, negative) for negative in sample.negatives)
+
+    def embeddings(self) -> tuple[Tensor, Tensor]:
+        """Embeddings `[2P + M, D]` and ids `[2P + M]`."""
+        first, second, negatives = (torch.tensor(role, dtype=torch.int64).view(-1, 2) for role in self._roles)
+        others = torch.cat([second, negatives])
+        documents = self._documents.vectors()[others[:, 0]]
+        queries = self._queries.vectors()[first[:, 0]]
+        return torch.cat([queries, documents]), torch.cat([first[:, 1], others[:, 1]])
+
+    def _row(self, side: DistinctEmbeddings, obj: Any) -> tuple[int, int]:
+        content = content_of(obj)
+        return side.add(obj, content), self._ids.setdefault(content, len(self._ids))

@@ -1,0 +1,71 @@
+import math
+
+import pytest
+import torch
+
+from quaterion.functional.bootstrap import bootstrap_mean
+
+
+def test_the_interval_of_a_large_sample_is_that_of_the_normal_distribution():
+    values = torch.rand(4000, generator=torch.Generator().manual_seed(0))
+    value, low, high = bootstrap_mean(values, resamples=4000)
+    half = 1.96 * values.double().std().item() / math.sqrt(4000)
+    assert value == pytest.approx(values.double().mean().item(), abs=1e-12)
+    assert low == pytest.approx(value - half, abs=0.1 * half)
+    assert high == pytest.approx(value + half, abs=0.1 * half)
+
+
+def test_the_interval_covers_the_true_mean_as_often_as_it_says():
+    generator = torch.Generator().manual_seed(1)
+    covered = 0
+    for trial in range(200):
+        _, low, high = bootstrap_mean((torch.rand(100, generator=generator) < 0.3).float(), resamples=400, seed=trial)
+        covered += low <= 0.3 <= high
+    # Binomial(200, 0.95) lies in 180..199 but for one case in a hundred.
+    assert 180 <= covered <= 199
+
+
+def test_more_confidence_is_a_wider_interval():
+    values = torch.rand(200, generator=torch.Generator().manual_seed(2))
+    narrow, wide = bootstrap_mean(values, confidence=0.5), bootstrap_mean(values, confidence=0.99)
+    assert wide.low < narrow.low < narrow.value < narrow.high < wide.high
+
+
+def test_perfect_values_have_an_interval_of_no_width():
+    assert bootstrap_mean(torch.ones(7)) == (1.0, 1.0, 1.0)
+
+
+def test_a_seed_decides_the_draw():
+    values = torch.rand(50, generator=torch.Generator().manual_seed(3))
+    assert bootstrap_mean(values, seed=4) == bootstrap_mean(values, seed=4)
+    assert bootstrap_mean(values, seed=4) != bootstrap_mean(values, seed=5)
+
+
+def test_the_global_random_state_is_left_alone():
+    before = torch.random.get_rng_state()
+    bootstrap_mean(torch.rand(5, generator=torch.Generator()))
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_the_bound_on_memory_changes_nothing():
+    values = torch.rand(30, generator=torch.Generator().manual_seed(6))
+    assert bootstrap_mean(values, max_entries=100) == bootstrap_mean(values)
+
+
+def test_queries_left_out_take_no_part():
+    assert bootstrap_mean(torch.tensor([1.0, torch.nan, 0.0])) == bootstrap_mean(torch.tensor([1.0, 0.0]))
+
+
+@pytest.mark.parametrize(
+    ("values", "options", "message"),
+    [
+        (torch.empty(0), {}, "no value to take a mean of"),
+        (torch.tensor([torch.nan]), {}, "at least one query with something relevant"),
+        (torch.ones(2, 2), {}, r"shape \(2, 2\); expected one value for each query"),
+        (torch.ones(2), {"confidence": 95}, "confidence=95; expected a probability"),
+        (torch.ones(2), {"resamples": 0}, "resamples=0; expected 1 or more"),
+    ],
+)
+def test_arguments_out_of_range_are_refused(values, options, message):
+    with pytest.raises(ValueError, match=message):
+        bootstrap_mean(values, **options)

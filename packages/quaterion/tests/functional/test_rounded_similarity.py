@@ -1,0 +1,54 @@
+import pytest
+import torch
+
+from quaterion.functional import rounded_similarity
+from quaterion.functional.rounded_similarity import RoundedSimilarity, rows_at_once
+from quaterion.functional.similarity import METRICS, similarity_matrix
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_it_equals_the_float64_similarity_rounded_once(metric):
+    generator = torch.Generator().manual_seed(0)
+    queries, candidates = torch.randn(5, 7, generator=generator), torch.randn(9, 7, generator=generator)
+    expected = similarity_matrix(queries.double(), candidates.double(), metric).float()
+    assert torch.equal(RoundedSimilarity(candidates, metric)(queries), expected)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_equal_candidates_are_tied_however_queries_and_candidates_are_cut(metric, monkeypatch):
+    generator = torch.Generator().manual_seed(1)
+    distinct = torch.randn(40, 96, generator=generator)
+    copies = torch.randint(40, (400,), generator=generator)
+    candidates, queries = distinct[copies], torch.randn(33, 96, generator=generator)
+    whole = RoundedSimilarity(candidates, metric)(queries)
+    first_copy = torch.tensor([copies.tolist().index(number) for number in copies.tolist()])
+    assert torch.equal(whole, whole[:, first_copy])
+    one_by_one = torch.cat([RoundedSimilarity(candidates, metric)(query[None]) for query in queries])
+    assert torch.equal(whole, one_by_one)
+    monkeypatch.setattr(rounded_similarity, "WIDENED_ENTRIES", 0)
+    monkeypatch.setattr(rounded_similarity, "CHUNK_ENTRIES", 7 * 96)
+    assert torch.equal(whole, RoundedSimilarity(candidates, metric)(queries))
+
+
+def test_dot_products_beyond_float32_stay_finite():
+    huge = torch.tensor([[1e30], [-1e30]])
+    largest = torch.finfo(torch.float32).max
+    assert RoundedSimilarity(huge, "dot_product")(huge).tolist() == [[largest, -largest], [-largest, largest]]
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_embeddings_of_any_float_type_give_float32(dtype):
+    x = torch.tensor([[3.0, 4.0], [4.0, 3.0]], dtype=dtype)
+    assert torch.equal(RoundedSimilarity(x, "cosine")(x), torch.tensor([[1.0, 0.96], [0.96, 1.0]]))
+
+
+def test_a_block_never_exceeds_its_bound_as_long_as_one_row_fits():
+    for candidates in (10, 1000, 10**6):
+        for depth in (0, 10, candidates):
+            rows = rows_at_once(candidates, depth, max_entries=10**6)
+            assert rows == 1 or rows * (candidates + 12 * depth) <= 10**6
+            assert rows >= 1
+
+
+def test_many_candidates_still_share_a_block_with_several_queries():
+    assert rows_at_once(num_candidates=10**7) == 32

@@ -1,0 +1,203 @@
+"""Bad input ends before training starts, with one error that says what to do."""
+
+import sys
+import types
+
+import pytest
+import pytorch_lightning as pl
+import torch
+
+from quaterion import Quaterion, TrainableModel
+from quaterion.dataset import (
+    GroupSimilarityDataLoader,
+    PairsSimilarityDataLoader,
+    SimilarityGroupSample,
+    SimilarityPairSample,
+)
+from quaterion.loss import MultipleNegativesRankingLoss, TripletLoss
+from quaterion.train.cache import CacheConfig, CacheType
+from quaterion.train.xbm import XbmConfig
+from quaterion_models.heads import EmptyHead, GatedHead
+
+HERE = (1.0, 2.0, 3.0, 4.0)
+
+
+def group_loader(*groups, **arguments):
+    data = [SimilarityGroupSample((float(i), 0.0, 0.0, 1.0), group) for i, group in enumerate(groups)]
+    return GroupSimilarityDataLoader(data, **{"batch_size": 4} | arguments)
+
+
+def pair_loader(*scores):
+    return PairsSimilarityDataLoader([SimilarityPairSample(HERE, (float(i), 0, 0, 0), s) for i, s in enumerate(scores)])
+
+
+@pytest.mark.parametrize("caches", [None, CacheConfig()])
+@pytest.mark.parametrize(
+    ("loader", "error", "message"),
+    [
+        (lambda: group_loader(1), ValueError, "training set has one sample. Expected at least two groups"),
+        (lambda: group_loader(1, 1, 1), ValueError, r"All 3 samples .* belong to one group \(1\)"),
+        (lambda: group_loader(1, 2, 3), ValueError, "Each of the 3 groups .* has one object"),
+        (lambda: group_loader(1, [2], 1), TypeError, r"Sample 1: A group is \[2\], an unhashable list"),
+        (lambda: group_loader(1, float("nan"), 1), ValueError, "Sample 1: A group is NaN"),
+        (lambda: pair_loader(1, 1), TypeError, "train_dataloader=PairsSimilarityDataLoader, but TripletLoss takes the batches of a GroupSim"),
+        (lambda: [1, 2], TypeError, "train_dataloader=list, but TripletLoss"),
+    ],
+)
+def test_data_that_cannot_train_a_group_loss(model_type, make_trainer, caches, loader, error, message):
+    model = model_type(caches=caches)
+    with pytest.raises(error, match=message):
+        Quaterion.fit(model, make_trainer(max_epochs=1), loader())
+    assert model.steps == []
+
+
+@pytest.mark.parametrize("caches", [None, CacheConfig()])
+@pytest.mark.parametrize(
+    ("loader", "error", "message"),
+    [
+        (lambda: pair_loader(1), ValueError, "training set has one pair. Expected at least two"),
+        (lambda: pair_loader(1, 0.5), ValueError, "score 1, but 1 of 2 pairs"),
+        (lambda: group_loader(1, 1, 2), TypeError, "takes the batches of a PairsSimilarityDataLoader"),
+    ],
+)
+def test_data_that_cannot_train_a_pair_loss(model_type, make_trainer, caches, loader, error, message):
+    model = model_type(caches=caches, loss=MultipleNegativesRankingLoss())
+    with pytest.raises(error, match=message):
+        Quaterion.fit(model, make_trainer(max_epochs=1), loader())
+    assert model.steps == []
+
+
+def test_validation_data_is_checked_before_training_too(model_type, make_trainer):
+    model = model_type()
+    with pytest.raises(TypeError, match="val_dataloader=PairsSimilarityDataLoader"):
+        Quaterion.fit(model, make_trainer(max_epochs=1), group_loader(1, 1, 2), [group_loader(1), pair_loader(1)])
+    with pytest.raises(ValueError, match="Sample 0: A group is NaN"):
+        Quaterion.fit(model, make_trainer(max_epochs=1), group_loader(1, 1, 2), group_loader(float("nan")))
+    assert model.steps == []
+
+
+def test_a_trainer_of_the_twin_package_is_named(model_type, monkeypatch):
+    class Trainer:
+        pass
+
+    Trainer.__module__ = "lightning.pytorch.trainer.trainer"
+    with pytest.raises(TypeError, match=r"got a lightning.pytorch.trainer.trainer.*import pytorch_lightning as pl"):
+        Quaterion.fit(model_type(), Trainer(), group_loader(1, 1, 2))
+    with pytest.raises(TypeError, match="got trainer=3; expected a pytorch_lightning.Trainer, or None"):
+        Quaterion.fit(model_type(), 3, group_loader(1, 1, 2))
+
+
+def test_a_model_without_head_or_loss_can_be_built_but_not_trained(model_type, make_trainer):
+    class NoHead(model_type):
+        def configure_head(self, input_embedding_size):
+            return None
+
+    class NoLoss(model_type):
+        def configure_loss(self):
+            return None
+
+    assert NoHead().model.head is None and NoLoss().loss is None
+    with pytest.raises(ValueError, match="NoHead.configure_head returned None"):
+        Quaterion.fit(NoHead(), make_trainer(max_epochs=1), group_loader(1, 1, 2))
+    with pytest.raises(ValueError, match="NoLoss.configure_loss returned None"):
+        Quaterion.fit(NoLoss(), make_trainer(max_epochs=1), group_loader(1, 1, 2))
+    with pytest.raises(TypeError, match="got a Linear; expected a TrainableModel"):
+        Quaterion.fit(torch.nn.Linear(1, 1), make_trainer(max_epochs=1), group_loader(1, 1, 2))
+
+
+def test_a_model_with_nothing_to_train_is_refused(model_type, make_trainer):
+    with pytest.raises(ValueError, match="nothing to train: .*EmptyHead.*Choose a head with parameters"):
+        Quaterion.fit(model_type(head=EmptyHead), make_trainer(max_epochs=1), group_loader(1, 1, 2))
+
+
+def test_a_head_of_another_size_is_refused_when_fit_starts(model_type, make_trainer):
+    model = model_type(head=lambda size: GatedHead(size + 1))
+    with pytest.raises(ValueError, match="takes vectors of size 9, but the encoders give 8"):
+        Quaterion.fit(model, make_trainer(max_epochs=1), group_loader(1, 1, 2))
+
+
+def encoder_giving(encoder_type, change):
+    class Wrong(encoder_type):
+        def forward(self, batch):
+            return change(super().forward(batch))
+
+    return Wrong()
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_nan_vectors_are_refused_and_nothing_of_them_is_cached(model_type, encoder_type, make_trainer, tmp_path, number):
+    encoder = encoder_giving(encoder_type, lambda vectors: vectors.index_fill(0, torch.tensor([1]), number))
+    model = model_type(encoders=encoder, caches=CacheConfig(save_dir=tmp_path))
+    with pytest.raises(ValueError, match=r"encoder 'default' gave NaN or infinite values \(object 1 of a batch of 3\)"):
+        Quaterion.fit(model, make_trainer(max_epochs=1), group_loader(1, 1, 2))
+    assert len(model.embedding_stores["default"]) == 0
+
+
+@pytest.mark.parametrize("caches", [None, CacheConfig()])
+def test_an_encoder_of_another_size_than_it_declares_is_refused(model_type, encoder_type, make_trainer, caches):
+    model = model_type(encoders=encoder_giving(encoder_type, lambda vectors: vectors[:, :5]), caches=caches)
+    with pytest.raises(ValueError, match=r"\[3, 5\], expected \[batch, 8\] because its embedding_size is 8"):
+        Quaterion.fit(model, make_trainer(max_epochs=1), group_loader(1, 1, 2))
+
+
+def test_an_unwritable_folder_is_one_error_and_other_caches_stay_whole(model_type, make_trainer, tmp_path):
+    good = model_type(caches=CacheConfig(save_dir=tmp_path / "good"))
+    Quaterion.fit(good, make_trainer(max_epochs=1), group_loader(1, 1, 2))
+    (tmp_path / "file").write_text("")
+    model = model_type(caches=CacheConfig(save_dir=tmp_path / "file" / "cache"))
+    with pytest.raises(OSError, match="Cannot use the folder as a cache.*another save_dir"):
+        Quaterion.fit(model, make_trainer(max_epochs=1), group_loader(1, 1, 2))
+    again = model_type(caches=CacheConfig(save_dir=tmp_path / "good"))
+    Quaterion.fit(again, make_trainer(max_epochs=1), group_loader(1, 1, 2))
+    assert int(again.model.encoders["default"].encoded) == 0
+
+
+def test_caching_what_changes_is_refused(model_type, encoder_type, make_trainer):
+    trained = {"a": encoder_type(trainable=True)}
+    for config, message in (
+        (CacheConfig(), "every encoder is trainable"),
+        (CacheConfig(mapping={"a": CacheType.CPU}), "caches the encoder 'a', which is trainable"),
+        (CacheConfig(mapping={"b": CacheType.CPU}), r"names the encoders \['b'\]; the model has \['a'\]"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            Quaterion.fit(model_type(encoders=trained, caches=config), make_trainer(max_epochs=1), group_loader(1, 1, 2))
+    with pytest.raises(ValueError, match="to lie on a GPU, but the Trainer uses the CPU"):
+        Quaterion.fit(model_type(caches=CacheConfig(CacheType.GPU)), make_trainer(max_epochs=1), group_loader(1, 1, 2))
+
+
+@pytest.mark.parametrize("trained", [False, True])
+def test_a_data_set_that_changes_between_reads_is_refused(model_type, encoder_type, make_trainer, trained):
+    class Augmented:
+        def __len__(self):
+            return 6
+
+        def __getitem__(self, index):
+            return SimilarityGroupSample(tuple(torch.randn(4).tolist()), index % 2)
+
+    encoders = {"a": encoder_type()} | ({"b": encoder_type(trainable=True)} if trained else {})
+    model = model_type(encoders=encoders, caches=CacheConfig(mapping={"a": CacheType.CPU}))
+    with pytest.raises(ValueError, match="differs between two reads .* take random transforms out"):
+        Quaterion.fit(model, make_trainer(max_epochs=1), GroupSimilarityDataLoader(Augmented(), batch_size=3))
+
+
+def test_memory_is_refused_for_a_loss_that_cannot_use_it(model_type, make_trainer):
+    model = model_type(loss=MultipleNegativesRankingLoss(), xbm=XbmConfig())
+    with pytest.raises(ValueError, match="cross-batch memory, which MultipleNegativesRankingLoss cannot use"):
+        Quaterion.fit(model, make_trainer(max_epochs=1), pair_loader(1, 1))
+
+
+def test_one_pair_with_a_hard_negative_can_train(model_type, make_trainer):
+    data = [SimilarityPairSample(HERE, (0, 1, 0, 0), negatives=[(0, 0, 1, 0)])]
+    model = model_type(loss=MultipleNegativesRankingLoss())
+    trainer = make_trainer(max_epochs=1)
+    Quaterion.fit(model, trainer, PairsSimilarityDataLoader(data))
+    assert trainer.callback_metrics["train_loss"] > 0
+
+
+def test_import_quaterion_imports_no_lightning():
+    assert isinstance(sys.modules["quaterion"], types.ModuleType)
+    import subprocess
+
+    code = "import sys, quaterion, quaterion.dataset, quaterion.loss; assert 'pytorch_lightning' not in sys.modules; quaterion.TrainableModel; assert 'pytorch_lightning' in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+    assert issubclass(TrainableModel, pl.LightningModule) and TripletLoss is not None

@@ -1,0 +1,72 @@
+"""Cross-batch memory in a real training."""
+
+import pytest
+import torch
+
+from quaterion import Quaterion
+from quaterion.dataset import GroupSimilarityDataLoader
+from quaterion.loss import TripletLoss
+from quaterion.train.cache import CacheConfig
+from quaterion.train.xbm import CrossBatchMemory, XbmConfig
+from quaterion_models.heads import SkipConnectionHead
+
+
+def test_the_memory_holds_the_last_rows_whatever_the_batches():
+    memory = CrossBatchMemory(XbmConfig(buffer_size=5), embedding_size=1)
+    put = []
+    for size in (2, 2, 4, 12, 1, 0, 5, 3):
+        rows = torch.arange(len(put), len(put) + size)
+        memory.enqueue(rows[:, None].float(), rows)
+        put += rows.tolist()
+        embeddings, groups = memory.read()
+        assert sorted(groups.tolist()) == put[-5:] and len(memory) == min(len(put), 5)
+        assert embeddings[:, 0].tolist() == groups.tolist()
+
+
+def test_the_memorys_loss_counts_from_its_start_with_the_batches_before(model_type, group_data, make_trainer):
+    loader = GroupSimilarityDataLoader(group_data, batch_size=10)
+    loss = TripletLoss()
+    groups = loader.collate_labels(group_data)["groups"].split(10)
+    model = model_type(
+        caches=CacheConfig(), head=SkipConnectionHead, xbm=XbmConfig(weight=0.5, buffer_size=20, start_iteration=2), lr=0.0
+    )
+    logged = []
+    model.log = lambda name, value, **_: logged.append(float(value))
+    Quaterion.fit(model, make_trainer(max_epochs=1), loader)
+    embeddings = torch.from_numpy(model.model.encode([sample.obj for sample in group_data])).split(10)
+    expected = []
+    for step in range(5):
+        value = loss(embeddings[step], groups[step])
+        if step >= 2:
+            past = slice(step - 2, step)
+            memory = torch.cat(embeddings[past]), torch.cat(groups[past])
+            value = value + 0.5 * loss.xbm_loss(embeddings[step], groups[step], *memory)
+        expected.append(float(value))
+    assert logged == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_memory_is_resumed_from_a_checkpoint(model_type, group_data, make_trainer, tmp_path):
+    def model():
+        return model_type(
+            caches=CacheConfig(), head=SkipConnectionHead, xbm=XbmConfig(buffer_size=30, start_iteration=0)
+        )
+
+    loader = GroupSimilarityDataLoader(group_data, batch_size=10)
+    torch.manual_seed(0)
+    first = model()
+    trainer = make_trainer(max_epochs=1)
+    Quaterion.fit(first, trainer, loader)
+    trainer.save_checkpoint(tmp_path / "c.ckpt")
+    second = model()
+    Quaterion.fit(second, make_trainer(max_epochs=1), loader, ckpt_path=tmp_path / "c.ckpt")
+    for mine, theirs in zip(first._memory.read(), second._memory.read(), strict=True):
+        assert torch.equal(mine, theirs) and len(mine) == 30
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [({"weight": 0}, "weight=0; expected a positive"), ({"buffer_size": 0}, "buffer_size=0"), ({"start_iteration": -1}, "start_iteration=-1")],
+)
+def test_bad_settings_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        XbmConfig(**arguments)
