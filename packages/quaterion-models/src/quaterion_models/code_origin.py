@@ -30,7 +30,7 @@ def names_in(code: types.CodeType) -> set[str]:
 
 
 def is_constant(value: Any) -> bool:
-    """Tells whether a value cannot be changed by running code: a number, a text, a tuple of such, …"""
+    """Tells whether a value cannot be changed by running code: a number, a text, or a tuple of such."""
     if isinstance(value, (tuple, frozenset)):
         return all(is_constant(item) for item in value)
     return isinstance(value, (*PLAIN, enum.Enum, re.Pattern, torch.dtype)) and not isinstance(value, bytearray)

@@ -198,8 +198,8 @@ def _unkeyable(obj: Any, what: str) -> TypeError:
     )
     return TypeError(
         f"cannot make a content key of {what} of type {cls.__module__}.{cls.__qualname__}{hint}. Known are text, "
-        "bytes, None, numbers, dates, numpy arrays and scalars, dense tensors, PIL images, and tuples, lists, dicts, sets and "
-        "dataclasses of them. Pass such an object, or override Encoder.cache_key, or give the cache a key extractor"
+        "bytes, None, numbers, dates, numpy arrays and scalars, dense tensors, PIL images, and tuples, lists, dicts, "
+        "sets and dataclasses of them. Pass such an object, or override Encoder.cache_key, or give the cache a key extractor"
     )
 
 

@@ -83,7 +83,8 @@ def encode_objects(
     """
     batch_size = positive_size(batch_size, "batch_size")
     head = model.required_head()
-    lengths = [model.length(obj) for obj in objects]
+    encoders = list(model.encoders.values())
+    lengths = [sum([encoder.length(obj) for encoder in encoders]) for obj in objects]
     order = sorted(range(len(objects)), key=lengths.__getitem__, reverse=True)
     collate = model.get_collate_fn()
     device = model.device

@@ -342,4 +342,4 @@ _BUILTINS = (
     types.ClassMethodDescriptorType,
 )
 _TIMES = (dt.date, dt.time, dt.timedelta, decimal.Decimal, uuid.UUID)
-_ANNOTATIONS = (types.GenericAlias, types.UnionType, typing.TypeVar, type(typing.Optional[int]))
+_ANNOTATIONS = (types.GenericAlias, types.UnionType, typing.TypeVar, type(typing.Union[int, "str"]))

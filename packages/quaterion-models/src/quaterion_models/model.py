@@ -131,10 +131,6 @@ class SimilarityModel(nn.Module):
             {key: encoder.get_meta_extractor() for key, encoder in encoders.items()},
         )
 
-    def length(self, obj: Any) -> int:
-        """Adds up what the encoders say an object costs; for batches of like length."""
-        return sum(encoder.length(obj) for encoder in self.encoders.values())
-
     def forward(self, batch: Mapping[str, Any]) -> Tensor:
         """Computes embeddings of a collated batch.
 

@@ -15,12 +15,12 @@ def similarity(x, y, distance):
         value = dot
     elif distance == "cosine":
         lengths = math.sqrt(math.fsum(a * a for a in x)) * math.sqrt(math.fsum(b * b for b in y))
-        value = dot / lengths if lengths else 0.0
+        value = round(dot / lengths * 2**30) / 2**30 if lengths else 0.0
     elif distance == "euclidean":
         value = 1 / (1 + math.dist(x, y))
     else:
         value = 1 / (1 + math.fsum(abs(a - b) for a, b in zip(x, y, strict=True)))
-    return float(np.float32(value))  # similarities are tied where they are the same float32
+    return float(np.float32(value))  # candidates are tied where their rounded similarities are equal
 
 
 FORMULAS = {

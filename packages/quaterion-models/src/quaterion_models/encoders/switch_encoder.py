@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 import torch
@@ -55,6 +57,14 @@ class SwitchEncoder(Encoder):
         for name, option in options.items():
             if not isinstance(option, Encoder):
                 raise TypeError(f"option {name!r} must be an Encoder, got {type(option).__name__}")
+        self.set_options(options)
+
+    def set_options(self, options: Mapping[str, Encoder]) -> None:
+        """Replaces the encoders.
+
+        Args:
+            options: Names to encoders.
+        """
         self._names = list(options)
         self._options = nn.ModuleDict({module_name(name): option for name, option in options.items()})
 
@@ -154,13 +164,6 @@ class SwitchEncoder(Encoder):
         for option in self.options.values():
             option.disable_gradients_if_required()
 
-    def train(self, mode: bool = True) -> Self:
-        """Sets training mode for the trainable options; the others stay in eval mode."""
-        super().train(mode)
-        for option in self.options.values():
-            option.train(mode)
-        return self
-
     def length(self, obj: Any) -> int:
         """Asks the object's own encoder."""
         return self._option_of(obj)[1].length(obj)
@@ -169,6 +172,34 @@ class SwitchEncoder(Encoder):
         """Joins the option's name and that encoder's own key, so that two options never share a vector."""
         name, option = self._option_of(obj)
         return content_key((name, option.cache_key(obj)))
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes every option into a folder of its own within a folder.
+
+        Args:
+            path: The folder; made where it does not exist.
+        """
+        from quaterion_models.saving.switch_folder import save_switch_encoder
+
+        save_switch_encoder(self, Path(path))
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], *, classes: Sequence[type[nn.Module]] = ()) -> Self:
+        """Builds the encoder again from a folder that :meth:`save` wrote.
+
+        Args:
+            path: The folder.
+            classes: Classes of your own that the folder may name for the options.
+
+        Returns:
+            The encoder, on the CPU.
+
+        Raises:
+            ModelFolderError: If a file is missing or damaged, or a class is not known.
+        """
+        from quaterion_models.saving.switch_folder import load_switch_encoder
+
+        return load_switch_encoder(cls, Path(path), classes=classes)
 
     def _option_of(self, obj: Any) -> tuple[str, Encoder]:
         name = self.encoder_selection(obj)

@@ -135,6 +135,11 @@ def load_encoder_state(encoder: Encoder, path: Path) -> None:
     Raises:
         ModelFolderError: If the state is damaged or does not fit.
     """
+    from quaterion_models.encoders.switch_encoder import SwitchEncoder
+    from quaterion_models.saving.switch_folder import load_switch_state
+
     check_inside(path, path)
-    if (path / ENCODER_STATE).exists() or type(encoder).save is Encoder.save:
+    if isinstance(encoder, SwitchEncoder) and type(encoder).save is SwitchEncoder.save:
+        load_switch_state(encoder, path)
+    elif (path / ENCODER_STATE).exists() or type(encoder).save is Encoder.save:
         read_state(encoder, path / ENCODER_STATE)

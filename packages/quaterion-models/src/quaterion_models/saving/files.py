@@ -102,12 +102,13 @@ def field(content: dict[str, Any], name: str, kind: type | tuple[type, ...], pat
     return value
 
 
-def write_state(module: nn.Module, path: Path) -> None:
+def write_state(module: nn.Module, path: Path, *, without: str = "\0") -> None:
     """Writes a module's state, on whatever device it is.
 
     Args:
         module: The module.
         path: The safetensors file.
+        without: Tensors whose names start with this are left out.
 
     Raises:
         ModelFolderError: If the state holds something other than tensors.
@@ -117,6 +118,8 @@ def write_state(module: nn.Module, path: Path) -> None:
     state: dict[str, Tensor] = {}
     seen: set[int] = set()
     for name, value in module.state_dict().items():
+        if name.startswith(without):
+            continue
         if not isinstance(value, Tensor):
             raise ModelFolderError(
                 f"the state of {type(module).__name__} holds {name!r} of type {type(value).__name__}, expected tensors "
@@ -152,18 +155,19 @@ def state_shapes(path: Path) -> dict[str, tuple[int, ...]]:
         return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
 
 
-def check_shapes(module: nn.Module, path: Path) -> None:
+def check_shapes(module: nn.Module, path: Path, *, without: str = "\0") -> None:
     """Checks that a file holds exactly the tensors that a module has.
 
     Args:
         module: The module; it may lie on the meta device.
         path: The safetensors file.
+        without: Tensors of the module whose names start with this are not in the file.
 
     Raises:
         ModelFolderError: If a tensor is missing, too many or of another shape, or the file is damaged.
     """
     stored = state_shapes(path)
-    own = {name: tuple(value.shape) for name, value in module.state_dict().items()}
+    own = {n: tuple(value.shape) for n, value in module.state_dict().items() if not n.startswith(without)}
     what = type(module).__name__
     for name in own.keys() - stored.keys():
         raise ModelFolderError(f"{path} has no tensor {name!r}, which a {what} needs. Save the model again")
@@ -177,26 +181,27 @@ def check_shapes(module: nn.Module, path: Path) -> None:
             )
 
 
-def read_state(module: nn.Module, path: Path) -> None:
+def read_state(module: nn.Module, path: Path, *, without: str = "\0") -> None:
     """Reads a module's state from a file, dtypes included.
 
     Args:
         module: The module, on the CPU.
         path: The safetensors file.
+        without: Tensors of the module whose names start with this are not in the file.
 
     Raises:
         ModelFolderError: If the file is missing, damaged, or does not fit the module.
     """
     from safetensors.torch import load_file
 
-    check_shapes(module, path)
+    check_shapes(module, path, without=without)
     with _Naming(path):
         state = load_file(path, device="cpu")
     with torch.no_grad():
         for name, own in module.state_dict(keep_vars=True).items():
-            if own.dtype != state[name].dtype:
+            if name in state and own.dtype != state[name].dtype:
                 own.data = own.data.to(state[name].dtype)
-    module.load_state_dict(state)
+    module.load_state_dict(state, strict=False)  # the names have been checked
 
 
 def check_inside(root: Path, path: Path) -> None:
@@ -211,8 +216,14 @@ def check_inside(root: Path, path: Path) -> None:
     """
     real_root = root.resolve()
     for entry in (path, *(path.rglob("*") if path.is_dir() else ())):
-        if not entry.resolve().is_relative_to(real_root):
+        try:
+            inside = entry.resolve().is_relative_to(real_root)
+        except (OSError, RuntimeError):  # links in a circle
+            inside = False
+        if not inside:
             raise ModelFolderError(f"{entry} is a link that leads out of the model folder {root}: not followed")
+        if entry.exists() and not entry.is_dir() and not entry.is_file():
+            raise ModelFolderError(f"{entry} is neither a file nor a folder: not read")
 
 
 def sync_folder(folder: Path) -> None:

@@ -18,7 +18,7 @@ from torch import nn
 from quaterion_models.encoders.encoder import Encoder
 from quaterion_models.heads.encoder_head import EncoderHead
 from quaterion_models.names import folder_names
-from quaterion_models.saving.arguments import decode_value, encode_value
+from quaterion_models.saving.arguments import Arguments, decode_value, encode_value
 from quaterion_models.saving.encoder_folder import encoder_arguments, load_any_encoder, load_encoder_state
 from quaterion_models.saving.files import (
     CARD,
@@ -85,6 +85,7 @@ def save_model(model: SimilarityModel, path: Path, *, card: str | None = None) -
             "labels": labels,
         }
         write_json(folder / CONFIG, config)
+        _as_readable_as(folder / CONFIG, folder / ENCODERS)
         (folder / CARD).write_text(card if card is not None else model_card(model), encoding="utf-8")
 
 
@@ -134,6 +135,14 @@ def load_model(
     return model
 
 
+def _as_readable_as(example: Path, folder: Path) -> None:
+    """Gives files the permissions of an ordinary new file: safetensors makes its own unreadable for others."""
+    mode = example.stat().st_mode
+    for entry in folder.rglob("*"):
+        if entry.is_file() and not entry.is_symlink():
+            entry.chmod(entry.stat().st_mode | mode)
+
+
 def is_model_folder(path: Path) -> bool:
     """Tells whether a folder holds a saved model."""
     try:
@@ -144,7 +153,9 @@ def is_model_folder(path: Path) -> bool:
 
 
 def _entry(key: str, encoder: Encoder) -> dict[str, Any]:
-    arguments = encoder_arguments(encoder)
+    # Those of an encoder with a save of its own mean nothing here: it writes what it needs.
+    own_way = type(encoder).save is not Encoder.save
+    arguments = Arguments({}, {}) if own_way else encoder_arguments(encoder)
     return {
         "key": key,
         "type": type_name(type(encoder)),

@@ -23,6 +23,9 @@ CHUNK = 256
 """Samples read at a time: large enough that a worker's message costs little, small beside any data set."""
 
 
+KEY_BYTES = 16
+
+
 class ObjectReading(NamedTuple):
     """How one encoder's cache sees an object.
 
@@ -98,7 +101,7 @@ class _ReadChunk:
         sides = [_side(slot) for one in per_sample for slot in range(len(one))] if sided else None
         return _Chunk(
             counts=[len(one) for one in per_sample],
-            keys={name: b"".join(map(reading.key, objects)) for name, reading in self.readings.items()},
+            keys={name: _joined_keys(reading.key, objects) for name, reading in self.readings.items()},
             lengths={name: [reading.length(obj) for obj in objects] for name, reading in self.readings.items()},
             ids=object_ids(objects) if is_pair else [],
             metas=self.model_collate.meta(objects, sides),
@@ -106,6 +109,17 @@ class _ReadChunk:
             names=[] if is_pair else [sample.group for sample in samples],
             objects=objects if self.keep_objects else None,
         )
+
+
+def _joined_keys(key: Callable[[Any], bytes], objects: list[Any]) -> bytes:
+    keys = [key(obj) for obj in objects]
+    for one in keys:
+        if len(one) != KEY_BYTES:
+            raise ValueError(
+                f"{getattr(key, '__qualname__', key)} returned {len(one)} bytes ({one!r}); expected {KEY_BYTES} bytes, "
+                "such as a digest of the object: see quaterion_models.content_key."
+            )
+    return b"".join(keys)
 
 
 def _side(slot: int) -> str:
@@ -209,7 +223,7 @@ def _join(chunks: list[_Chunk], readings: Mapping[str, ObjectReading], *, pairs:
         table=table,
         offsets=offsets,
         keys={
-            name: np.frombuffer(b"".join(chunk.keys[name] for chunk in chunks), dtype=np.uint8).reshape(-1, 16)
+            name: np.frombuffer(b"".join(chunk.keys[name] for chunk in chunks), dtype=np.uint8).reshape(-1, KEY_BYTES)
             for name in readings
         },
         lengths={

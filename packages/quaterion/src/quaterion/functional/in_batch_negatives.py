@@ -72,6 +72,7 @@ def multiple_negatives_ranking_loss(
     reference: Tensor | None = None,
     reference_ids: Tensor | None = None,
     guide: Tensor | None = None,
+    reference_guide: Tensor | None = None,
 ) -> Tensor:
     """Compute the mean over pairs of the cross-entropy of scale·s(a_i, ·) with target b_i.
 
@@ -96,6 +97,7 @@ def multiple_negatives_ranking_loss(
         reference: `[R, D]` further negatives, of earlier batches for example.
         reference_ids: `[R]` ids of the reference.
         guide: `[B, D_guide]` the same rows as another model sees them; compared by cosine.
+        reference_guide: `[R, D_guide]` the reference as that model sees it.
 
     Returns:
         A scalar.
@@ -117,14 +119,21 @@ def multiple_negatives_ranking_loss(
     candidate_ids = [] if ids is None else [ids.index_select(0, candidate_rows)]
     if reference is not None:
         candidates.append(prepare(reference, metric).to(prepared.dtype))
-        if ids is not None:
-            candidate_ids.append(ids.new_zeros(0) if reference_ids is None else reference_ids.to(ids.dtype))
+        if ids is not None and reference_ids is not None:
+            candidate_ids.append(reference_ids.to(ids.dtype))
 
     pair_subgroups, used = None, None
     if subgroups is not None and subgroups_used is not False:
         pair_subgroups = subgroups.index_select(0, first)
         used = None if subgroups_used else (subgroups != subgroups[0]).any()
     guided = None if guide is None else prepare(guide, "cosine")
+    forward_guide, backward_guide = None, None
+    if guided is not None:
+        first_guided, candidates_guided = guided.index_select(0, first), guided.index_select(0, candidate_rows)
+        backward_guide = _Guide(guided.index_select(0, second), first_guided)
+        if reference_guide is not None:
+            candidates_guided = torch.cat([candidates_guided, prepare(reference_guide, "cosine").to(guided.dtype)])
+        forward_guide = _Guide(first_guided, candidates_guided)
 
     forward = _Ranking(
         anchors,
@@ -132,7 +141,9 @@ def multiple_negatives_ranking_loss(
         pair_subgroups,
         used,
         torch.cat(candidate_ids) if candidate_ids else None,
-        None if guided is None else _Guide(guided.index_select(0, first), guided.index_select(0, candidate_rows)),
+        None
+        if guided is None or guided_candidates is None
+        else _Guide(guided.index_select(0, first), guided_candidates),
     )
     loss = forward.mean_loss(scale, metric)
     if not symmetric:
@@ -143,6 +154,6 @@ def multiple_negatives_ranking_loss(
         pair_subgroups,
         used,
         None if ids is None else ids.index_select(0, first),
-        None if guided is None else _Guide(guided.index_select(0, second), guided.index_select(0, first)),
+        backward_guide,
     )
     return 0.5 * (loss + backward.mean_loss(scale, metric))

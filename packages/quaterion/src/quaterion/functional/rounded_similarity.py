@@ -44,12 +44,13 @@ def rows_at_once(num_candidates: int, depth: int = 0, max_entries: int | None = 
 
 
 class RoundedSimilarity:
-    """Similarities to a fixed set of candidates, computed in float64 and rounded to float32.
+    """Similarities to a fixed set of candidates, computed in float64 and rounded to what float32 vectors can tell.
 
     Matrix products round differently for blocks of different shape, so that two equal candidates can get
-    similarities that differ in the last bit, and a score would depend on how the data was cut. Float64 keeps
-    such noise far below the spacing of float32, and rounding makes ties of it: similarities are *tied* where
-    they are the same float32.
+    similarities that differ in the last bit, and a score would depend on how the data was cut. Float64 keeps such
+    noise far below the error that float32 vectors have anyway, and rounding makes ties of it. Candidates are *tied*
+    where their rounded similarities are equal: cosines and dot products are rounded to multiples of a unit, 2⁻³⁰ of
+    the largest that vectors of these lengths can have, and all similarities to float32.
 
     Args:
         candidates: `[N, D]`.
@@ -70,6 +71,7 @@ class RoundedSimilarity:
         self.prepared: Tensor | None = None
         if candidates.numel() <= WIDENED_ENTRIES:
             self.prepared = prepare(candidates.to(self.wide_type), metric)
+        self.longest = torch.linalg.vector_norm(candidates, dim=1, dtype=self.wide_type).max()
 
     def __call__(self, queries: Tensor) -> Tensor:
         """Similarities of some queries to all candidates.
@@ -81,11 +83,14 @@ class RoundedSimilarity:
             float32 `[B, N]`, all finite.
         """
         queries = prepare(queries.to(self.wide_type), self.metric)
+        rounder = self._rounder(queries)
         largest = torch.finfo(torch.float32).max
         block = torch.empty((len(queries), len(self.candidates)), dtype=torch.float32, device=queries.device)
         for start in range(0, len(self.candidates), self.step):
             chunk = slice(start, start + self.step)
             similarity = prepared_similarity_matrix(queries, self._prepared(chunk), self.metric)
+            if rounder is not None:
+                similarity.add_(rounder).sub_(rounder)
             # A dot product of huge vectors may exceed float32; infinity is kept for what is no candidate.
             block[:, chunk] = similarity.clamp_(-largest, largest)
         return block
@@ -94,3 +99,18 @@ class RoundedSimilarity:
         if self.prepared is not None:
             return self.prepared[chunk]
         return prepare(self.candidates[chunk].to(self.wide_type), self.metric)
+
+    def _rounder(self, queries: Tensor) -> Tensor | None:
+        """What rounds each row of products when it is added and taken away again, `[B, 1]`.
+
+        A cosine near 0 is a sum of terms that cancel: its error is small beside 1, not beside itself, and float32
+        would keep it. Distances have no such place.
+        """
+        if self.metric not in ("cosine", "dot_product"):
+            return None
+        bits, digits = (30, 52) if self.wide_type == torch.float64 else (20, 23)
+        longest = torch.ones_like(self.longest) if self.metric == "cosine" else self.longest
+        bound = torch.linalg.vector_norm(queries, dim=1, keepdim=True) * longest
+        _, exponent = torch.frexp(bound)  # the power of two above the bound
+        # At this size the spacing of the type is the unit, so that the addition rounds to it.
+        return torch.ldexp(torch.full_like(bound, 1.5), exponent - bits + digits)

@@ -21,7 +21,8 @@ class ArcFaceLoss(GroupLoss):
     Differences to pytorch-metric-learning: the same, except that its margin is in degrees and its weight transposed,
     and that it clips cosines near ±1.
 
-    Paper: Deng et al., ArcFace, https://arxiv.org/abs/1801.07698; sub-centres: Deng et al., Sub-center ArcFace, ECCV 2020
+    Paper: Deng et al., ArcFace, https://arxiv.org/abs/1801.07698; sub-centres: Deng et al., Sub-center ArcFace, ECCV
+    2020
 
     Args:
         embedding_size: Components of an embedding.
@@ -60,8 +61,10 @@ class ArcFaceLoss(GroupLoss):
         self.scale = check_positive("scale", scale)
         self.margin = check_non_negative("margin", margin)
         if margin >= math.pi:
-            raise ValueError(f"margin is an angle in radians and must be below π, got {margin!r}: {margin}° are "
-                             f"{math.radians(margin):.3g}")
+            raise ValueError(
+                f"margin is an angle in radians and must be below π, got {margin!r}: {margin}° are "
+                f"{math.radians(margin):.3g}"
+            )
         self.sub_centers = sub_centers
 
     def forward(self, embeddings: Tensor, groups: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ __all__ = [
     "check_distance_can_be_squared",
     "check_non_negative",
     "check_positive",
-    "check_unit_scores",
+    "check_scores",
 ]
 
 
@@ -65,11 +65,11 @@ def check_distance_can_be_squared(loss: str, distance: Distance) -> None:
         )
 
 
-def check_unit_scores(loss: str, scores: Tensor) -> None:
-    """Refuse scores of a data set's pairs that lie outside [0, 1] or are not numbers."""
-    wrong = scores[~((scores >= 0) & (scores <= 1))]
+def check_scores(loss: str, scores: Tensor, low: float, high: float) -> None:
+    """Refuse scores of a data set's pairs that lie outside [low, high] or are not numbers."""
+    wrong = scores[~((scores >= low) & (scores <= high))]
     if len(wrong):
         raise ValueError(
-            f"{loss} needs scores in [0, 1], but {len(wrong)} of {len(scores)} pairs have another score, "
+            f"{loss} needs scores in [{low:g}, {high:g}], but {len(wrong)} of {len(scores)} pairs have another score, "
             f"the first {wrong[0].item():g}: rescale them, for example score / 5 for marks from 0 to 5"
         )

@@ -5,7 +5,7 @@ from torch import Tensor
 from quaterion.batch import GroupTargets, PairTargets
 from quaterion.distances import Distance
 from quaterion.functional.contrastive import contrastive_loss
-from quaterion.loss.checks import check_distance_can_be_squared, check_non_negative, check_unit_scores
+from quaterion.loss.checks import check_distance_can_be_squared, check_non_negative, check_scores
 from quaterion.loss.pairwise_loss import PairwiseLoss
 
 __all__ = ["ContrastiveLoss"]
@@ -96,4 +96,4 @@ class ContrastiveLoss(PairwiseLoss):
         """
         super().check_targets(targets)
         if isinstance(targets, PairTargets):
-            check_unit_scores(type(self).__name__, targets.scores)
+            check_scores(type(self).__name__, targets.scores, 0.0, 1.0)

@@ -2,7 +2,9 @@
 
 from torch import Tensor
 
+from quaterion.batch import GroupTargets, PairTargets
 from quaterion.functional.scored_pairs import cosine_similarity_loss
+from quaterion.loss.checks import check_scores
 from quaterion.loss.pairwise_loss import PairwiseLoss
 
 __all__ = ["CosineSimilarityLoss"]
@@ -52,3 +54,17 @@ class CosineSimilarityLoss(PairwiseLoss):
         """
         pairs, scores, _ = self._resolve(pairs, labels, subgroups, embeddings.shape[0])
         return cosine_similarity_loss(embeddings, pairs, scores)
+
+    def check_targets(self, targets: GroupTargets | PairTargets) -> None:
+        """Check that every score of a data set lies in [−1, 1], as cosines do.
+
+        Args:
+            targets: All targets of the data set together.
+
+        Raises:
+            TypeError: If the targets are those of groups.
+            ValueError: If a score lies elsewhere.
+        """
+        super().check_targets(targets)
+        if isinstance(targets, PairTargets):
+            check_scores(type(self).__name__, targets.scores, -1.0, 1.0)

@@ -31,6 +31,11 @@ class GroupLoss(SimilarityLoss):
             A scalar.
         """
 
+    @property
+    def supports_memory(self) -> bool:
+        """Whether the loss can compare a batch with the embeddings of earlier ones (`XbmConfig`)."""
+        return super().supports_memory or type(self).xbm_loss is not GroupLoss.xbm_loss
+
     def xbm_loss(self, embeddings: Tensor, groups: Tensor, memory_embeddings: Tensor, memory_groups: Tensor) -> Tensor:
         """Compute the loss of a batch against a cross-batch memory.
 
@@ -48,7 +53,8 @@ class GroupLoss(SimilarityLoss):
         Raises:
             TypeError: If the loss cannot compare with other embeddings, as losses with class weights cannot.
         """
-        self.check_memory()
+        if not super().supports_memory:
+            self.check_memory()
         loss: Tensor = self(embeddings, groups, reference=memory_embeddings, reference_groups=memory_groups)
         return loss
 

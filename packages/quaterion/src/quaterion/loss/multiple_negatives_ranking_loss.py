@@ -60,6 +60,7 @@ class MultipleNegativesRankingLoss(PairwiseLoss):
         reference: Tensor | None = None,
         reference_ids: Tensor | None = None,
         guide: Tensor | None = None,
+        reference_guide: Tensor | None = None,
     ) -> Tensor:
         """Compute the loss of a batch.
 
@@ -74,6 +75,7 @@ class MultipleNegativesRankingLoss(PairwiseLoss):
             reference_ids: `[R]` ids of the reference.
             guide: `[2P + M, D_guide]` the same rows as another model sees them; an object that it finds
                 closer to the anchor than the partner is no negative.
+            reference_guide: `[R, D_guide]` the reference as the guide sees it.
 
         Returns:
             A scalar.
@@ -92,6 +94,7 @@ class MultipleNegativesRankingLoss(PairwiseLoss):
             reference=reference,
             reference_ids=reference_ids,
             guide=guide,
+            reference_guide=reference_guide,
         )
 
     def check_targets(self, targets: GroupTargets | PairTargets) -> None:

@@ -111,8 +111,12 @@ class PairwiseLoss(SimilarityLoss):
 
         Raises:
             TypeError: If the targets are those of groups.
+            ValueError: If a score is no finite number.
         """
         super().check_targets(targets)
+        if isinstance(targets, PairTargets) and not bool(targets.scores.isfinite().all()):
+            row = int(targets.scores.isfinite().logical_not().nonzero()[0])
+            raise ValueError(f"the score of pair {row} is {targets.scores[row].item()}: expected a finite number")
         if isinstance(targets, PairTargets) and len(targets.negatives) and not self.uses_negatives:
             warnings.warn(
                 f"{type(self).__name__} ignores explicit negatives, but the data has {len(targets.negatives)}: "

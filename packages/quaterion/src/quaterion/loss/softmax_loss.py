@@ -2,6 +2,7 @@
 
 from torch import Tensor
 
+from quaterion.distances import Distance
 from quaterion.functional.class_weights import class_scores, softmax_loss
 from quaterion.loss.checks import check_positive
 from quaterion.loss.class_weights import new_class_weights
@@ -38,7 +39,7 @@ class SoftmaxLoss(GroupLoss):
     def __init__(
         self, embedding_size: int, num_groups: int, temperature: float = 0.05, *, normalize: bool = True
     ) -> None:
-        super().__init__()
+        super().__init__(Distance.COSINE if normalize else Distance.DOT_PRODUCT)
         self.weight = new_class_weights(embedding_size, num_groups)
         self.embedding_size = embedding_size
         self.num_groups = num_groups
@@ -55,9 +56,7 @@ class SoftmaxLoss(GroupLoss):
         Returns:
             A scalar.
         """
-        return softmax_loss(
-            embeddings, groups, self.weight, temperature=self.temperature, normalized=self.normalize
-        )
+        return softmax_loss(embeddings, groups, self.weight, temperature=self.temperature, normalized=self.normalize)
 
     def class_scores(self, embeddings: Tensor) -> Tensor:
         """Compare embeddings with every group, to classify them.

@@ -38,9 +38,7 @@ class SupConLoss(GroupLoss):
         tensor(0.3133)
     """
 
-    def __init__(
-        self, temperature: float = 0.1, distance_metric_name: Distance | str = Distance.COSINE
-    ) -> None:
+    def __init__(self, temperature: float = 0.1, distance_metric_name: Distance | str = Distance.COSINE) -> None:
         super().__init__(distance_metric_name)
         self.temperature = check_positive("temperature", temperature)
 

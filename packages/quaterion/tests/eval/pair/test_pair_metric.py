@@ -66,7 +66,7 @@ def test_a_pair_with_score_zero_makes_nothing_relevant():
 def test_perfect_pairs_with_repeated_objects_score_exactly_one_once_ids_tell():
     # Two questions, each with two answers, and one of the answers written twice.
     questions = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
-    answers = torch.tensor([[1.0, 0.1], [1.0, 0.2], [0.1, 1.0], [0.1, 1.0]])
+    answers = torch.tensor([[1.0, 0.1], [1.0, -0.1], [0.1, 1.0], [0.1, 1.0]])
     points, ids = torch.cat([questions, answers]), torch.tensor([0, 0, 1, 1, 2, 3, 4, 4])
     arguments = (points, torch.ones(4), first_with_second(4), torch.zeros(8, dtype=torch.int64))
     for metric in (RetrievalPrecision(1), RetrievalRecall(1), RetrievalReciprocalRank()):

@@ -1,0 +1,104 @@
+"""Losses and miners of pytorch-metric-learning."""
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from quaterion.functional.reduce import zero_loss
+from quaterion.functional.similarity import at_least_float32
+from quaterion.loss.group_loss import GroupLoss
+
+__all__ = ["PytorchMetricLearningWrapper"]
+
+_TWO_VIEWS = ("SelfSupervisedLoss", "VICRegLoss")
+
+
+class PytorchMetricLearningWrapper(GroupLoss):
+    """Use a loss of pytorch-metric-learning, with a miner of that library if wanted, as a loss over groups.
+
+    The library is installed with `pip install "quaterion[pml]"`. Its losses run in at least float32, whatever autocast
+    says. They wait for the GPU in each step and cannot be compiled, which the losses of `quaterion.loss` avoid.
+
+    Args:
+        loss: One of `pytorch_metric_learning.losses`, except those that compare two views of the same objects.
+        miner: One of `pytorch_metric_learning.miners`.
+
+    Attributes:
+        num_groups: The loss's `num_classes`, where it has class weights; rows with group −1 are then left out.
+
+    Raises:
+        TypeError: If the loss or miner is no module, or the loss compares two views.
+
+    Example:
+        >>> from pytorch_metric_learning import losses, miners
+        >>> loss = PytorchMetricLearningWrapper(losses.TripletMarginLoss(), miners.BatchHardMiner())
+        >>> loss(torch.eye(4), torch.tensor([0, 0, 1, 1])).shape
+        torch.Size([])
+    """
+
+    def __init__(self, loss: Callable[..., Any], miner: Callable[..., Any] | None = None) -> None:
+        super().__init__()
+        for role, part in (("loss", loss), ("miner", miner)):
+            if part is not None and not isinstance(part, nn.Module):
+                raise TypeError(
+                    f"{role} must be an object of pytorch_metric_learning, got {part!r}: build it first, for example "
+                    "PytorchMetricLearningWrapper(losses.TripletMarginLoss(), miners.BatchHardMiner())"
+                )
+        if type(loss).__name__ in _TWO_VIEWS:
+            raise TypeError(
+                f"{type(loss).__name__} compares two views of the same objects and knows no groups: use pairs with "
+                "MultipleNegativesRankingLoss instead"
+            )
+        self.loss = loss
+        self.miner = miner
+        count = getattr(loss, "num_classes", None)
+        self.num_groups = None if count is None else int(count)
+
+    @property
+    def supports_memory(self) -> bool:
+        """Whether the loss takes reference embeddings; found by giving it some."""
+        groups = torch.tensor([0, 0, 1, 1])
+        vectors = torch.eye(4, 8)
+        twin = copy.deepcopy(self).cpu()
+        try:
+            with torch.random.fork_rng(devices=[]):
+                twin(vectors, groups, reference=vectors.flip(0), reference_groups=groups.flip(0))
+        except (AssertionError, IndexError, TypeError, ValueError, RuntimeError):
+            return False
+        return True
+
+    def forward(
+        self,
+        embeddings: Tensor,
+        groups: Tensor,
+        *,
+        reference: Tensor | None = None,
+        reference_groups: Tensor | None = None,
+    ) -> Tensor:
+        """Compute the loss of a batch.
+
+        Args:
+            embeddings: `[B, D]`.
+            groups: `[B]`.
+            reference: `[M, D]` candidates instead of the batch itself, where the loss can compare with some.
+            reference_groups: `[M]` groups of the candidates.
+
+        Returns:
+            A scalar.
+        """
+        rows = at_least_float32(embeddings)
+        if self.num_groups is not None:
+            known = groups >= 0
+            rows, groups = rows[known], groups[known]
+        if len(rows) == 0 or (reference is not None and len(reference) == 0):
+            return zero_loss(embeddings)
+        memory: dict[str, Tensor] = {}
+        if reference is not None and reference_groups is not None:
+            memory = {"ref_emb": reference.to(rows.dtype), "ref_labels": reference_groups}
+        with torch.autocast(rows.device.type, enabled=False):
+            mined = None if self.miner is None else self.miner(rows, groups, **memory)
+            value: Tensor = self.loss(rows, groups, mined, **memory)
+        return value
