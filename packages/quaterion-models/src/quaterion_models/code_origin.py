@@ -7,6 +7,7 @@ import functools
 import importlib.metadata
 import re
 import sys
+import sysconfig
 import types
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,9 @@ import torch
 PLAIN = (str, bytes, bytearray, bool, int, float, complex, type(None))
 """Types whose values are their content."""
 
+_STDLIB = Path(sysconfig.get_paths()["stdlib"])
+_OURS = Path(__file__).parent
+_MADE_WHILE_RUNNING = 1 << 9  # Py_TPFLAGS_HEAPTYPE: all classes but those built into the interpreter
 _INSTALLED = {"site-packages", "dist-packages"}
 _DESCRIPTORS = (types.MemberDescriptorType, types.GetSetDescriptorType)
 
@@ -69,6 +73,24 @@ def is_library(module: str | None) -> bool:
         return True
     place = getattr(sys.modules.get(top), "__file__", None)
     return place is not None and not _INSTALLED.isdisjoint(Path(place).parts)
+
+
+def is_library_class(cls: type) -> bool:
+    """Tells whether a class is one that its library names; not one that was made while running."""
+    if not cls.__flags__ & _MADE_WHILE_RUNNING:
+        return True
+    found: Any = sys.modules.get(cls.__module__)
+    for part in cls.__qualname__.split("."):
+        found = getattr(found, "__dict__", {}).get(part)
+    return found is cls and is_library(cls.__module__)
+
+
+def is_library_code(code: types.CodeType) -> bool:
+    """Tells whether code was read from a file of Python, of an installed library or of this one."""
+    path = Path(code.co_filename)
+    if code.co_filename.startswith("<"):
+        return code.co_filename.startswith("<frozen ")
+    return not _INSTALLED.isdisjoint(path.parts) or path.is_relative_to(_STDLIB) or path.is_relative_to(_OURS)
 
 
 def library_version(module: str) -> str:

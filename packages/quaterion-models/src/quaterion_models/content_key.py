@@ -19,6 +19,9 @@ _MAX_DEPTH = 64
 # Kinds of numpy arrays whose memory is their content: booleans, numbers, fixed-width text and bytes, times.
 _FLAT_KINDS = frozenset("biufcSUMm")
 
+# Never updated itself: a copy costs less than a new one.
+_TEXT_HASHER = blake2b(digest_size=16, person=b"str")
+
 
 def content_key(obj: Any) -> bytes:
     """Computes a 128-bit BLAKE2 digest of what an object holds.
@@ -55,10 +58,12 @@ def content_key(obj: Any) -> bytes:
     """
     # The path of nearly all calls, kept free of everything else.
     if type(obj) is str:
+        hasher = _TEXT_HASHER.copy()
         try:
-            return blake2b(obj.encode(), digest_size=16, person=b"str").digest()
-        except UnicodeEncodeError:
-            return blake2b(obj.encode("utf-8", "surrogatepass"), digest_size=16, person=b"str").digest()
+            hasher.update(obj.encode())
+        except UnicodeEncodeError:  # half a surrogate pair
+            hasher.update(obj.encode("utf-8", "surrogatepass"))
+        return hasher.digest()
     return _key(obj, 0)
 
 
@@ -199,7 +204,8 @@ def _unkeyable(obj: Any, what: str) -> TypeError:
     return TypeError(
         f"cannot make a content key of {what} of type {cls.__module__}.{cls.__qualname__}{hint}. Known are text, "
         "bytes, None, numbers, dates, numpy arrays and scalars, dense tensors, PIL images, and tuples, lists, dicts, "
-        "sets and dataclasses of them. Pass such an object, or override Encoder.cache_key, or give the cache a key extractor"
+        "sets and dataclasses of them. Pass such an object, or override Encoder.cache_key, or give the cache a key "
+        "extractor"
     )
 
 

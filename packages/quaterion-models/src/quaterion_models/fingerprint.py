@@ -28,7 +28,8 @@ from torch import nn
 from quaterion_models.code_origin import (
     PLAIN,
     is_constant,
-    is_library,
+    is_library_class,
+    is_library_code,
     is_member,
     library_version,
     module_name,
@@ -200,9 +201,9 @@ class _Walker:
 
     def _function(self, obj: types.FunctionType, where: str) -> bytes:
         name = f"{obj.__module__}:{obj.__qualname__}"
-        if is_library(obj.__module__):
+        if is_library_code(obj.__code__):
             # Of a library's closure (a decorated function) only the version and the values inside count.
-            return _hash(b"library", _text(name), _text(library_version(obj.__module__)), self._closure(obj, where))
+            return _hash(b"library", _text(name), _text(library_version(obj.__module__ or "")), self._closure(obj, where))
         where = f"{where} ({obj.__qualname__})"
         defaults = self.digest([obj.__defaults__, obj.__kwdefaults__], f"the defaults of {where}")
         code = self._code(obj.__code__, where)
@@ -252,7 +253,7 @@ class _Walker:
 
     def _class(self, cls: type, where: str) -> bytes:
         name = _text(f"{module_name(cls.__module__)}:{cls.__qualname__}")
-        if is_library(cls.__module__):
+        if is_library_class(cls):
             return _hash(b"library", name, _text(library_version(cls.__module__)))
         try:
             source = inspect.getsource(cls)
@@ -297,6 +298,8 @@ class _Walker:
             content.pop("padding", None)
             content.pop("truncation", None)
             return _hash(b"tokenizer", _text(json.dumps(content, sort_keys=True)), _text(library_version("tokenizers")))
+        if isinstance(obj, Iterator):
+            raise self._unknown(obj, where, "reading it would use it up")
         attributes = dict(_attributes_of(obj))
         if attributes or hasattr(obj, "__dict__"):
             cls = self.digest(type(obj), f"the class of {where}")

@@ -7,6 +7,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
+
+from quaterion_models import SimilarityModel
+from quaterion_models.encoders import Encoder
+from quaterion_models.heads import EmptyHead, SwitchHead
 
 
 def similarity(x, y, distance):
@@ -84,3 +90,44 @@ def pair_scores(name, embeddings, labels, pairs, ids=None, *, sides=False, **opt
 @pytest.fixture(scope="session")
 def brute_force():
     return SimpleNamespace(group_scores=group_scores, pair_scores=pair_scores, score=score)
+
+
+class LookupEncoder(Encoder):
+    """Gives each text its vector, and remembers what it was asked for."""
+
+    trainable = False
+    embedding_size = 3
+
+    def __init__(self, vectors):
+        super().__init__()
+        self.vectors = vectors
+        self.asked = []
+        self.modes = set()
+        self.weight = nn.Parameter(torch.ones(1))
+
+    def get_collate_fn(self):
+        return list
+
+    def forward(self, batch):
+        self.asked.extend(batch)
+        self.modes.add(self.training)
+        return torch.stack([torch.tensor(self.vectors[text], dtype=torch.float32) for text in batch])
+
+
+@pytest.fixture
+def model_of():
+    """A real model over given vectors of texts; with `document_head` the documents go through another head."""
+
+    def build(vectors, document_head=None):
+        head = EmptyHead(3)
+        if document_head is not None:
+            head = SwitchHead({"query": EmptyHead(3), "document": document_head}, 3)
+        return SimilarityModel(LookupEncoder(vectors), head)
+
+    return build
+
+
+@pytest.fixture
+def encoder_of():
+    """The encoder of a model built by `model_of`."""
+    return lambda model: model.encoders["default"]

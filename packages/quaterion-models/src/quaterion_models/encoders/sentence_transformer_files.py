@@ -98,11 +98,12 @@ def read_modules(folder: Path) -> list[Module]:
         return []
     entries = read_config(path)
     modules = []
-    for entry in entries if isinstance(entries, list) else [None]:
-        kind, place = (entry.get("type"), entry.get("path")) if isinstance(entry, dict) else (None, None)
-        understood = isinstance(kind, str) and isinstance(place, str)
-        if not understood:
+    for listed in entries if isinstance(entries, list) else [None]:
+        entry = listed if isinstance(listed, dict) else {}
+        kind, place = str(entry.get("type", "")), entry.get("path")
+        if not kind or place is None:
             raise ValueError(f"{path} must hold a list of modules with a type and a path")
+        place = str(place)
         name = kind.rpartition(".")[2]
         if not kind.startswith("sentence_transformers.") or name not in _MODULES:
             raise ValueError(

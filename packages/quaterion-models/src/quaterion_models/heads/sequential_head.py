@@ -12,8 +12,8 @@ from quaterion_models.heads.encoder_head import EncoderHead, positive_size
 class SequentialHead(EncoderHead):
     """Applies modules one after the other, like `nn.Sequential`.
 
-    Saved as a table of layer names and their arguments, without pickle. Layers of `torch.nn` are known; others are
-    found among the classes that the process has imported, or given to `load` as `classes`.
+    Saved as a table of layer names and their arguments, without pickle. Layers of `torch.nn` are known; classes of your
+    own are given to `load` as `classes`, and keep each constructor argument as an attribute of the same name.
 
     Args:
         *modules: Modules, each taking the output of the one before.
@@ -31,14 +31,15 @@ class SequentialHead(EncoderHead):
     """
 
     def __init__(self, *modules: nn.Module, output_size: int) -> None:
-        # Only layers know their input size; 1 stands in until it is replaced below.
-        super().__init__(input_embedding_size=_input_size(modules) or 1)
         if not modules:
             raise ValueError("SequentialHead needs at least one module, got none. Use EmptyHead for no layer")
         for module in modules:
             if not isinstance(module, nn.Module):
                 raise TypeError(f"SequentialHead takes torch modules, got {type(module).__name__} {module!r}")
-        self.input_embedding_size = _input_size(modules)  # type: ignore[assignment]
+        size = _input_size(nn.Sequential(*modules))
+        super().__init__(size or 1)
+        # Where the first layer does not tell, any input is taken: then there is no size to check.
+        self.input_embedding_size = size  # type: ignore[assignment]
         self._output_size = positive_size(output_size, "output_size")
         self.layers = nn.Sequential(*modules)
 
@@ -64,19 +65,15 @@ class SequentialHead(EncoderHead):
         return {"*modules": list(self.layers), "output_size": self._output_size}
 
 
-def _input_size(modules: tuple[nn.Module, ...]) -> int | None:
-    """Finds what input the first module that cares wants; None where no module says."""
-    for module in modules:
-        if isinstance(module, nn.Sequential):
-            inner = _input_size(tuple(module))
-            if inner is not None:
-                return inner
+def _input_size(layers: nn.Sequential) -> int | None:
+    """Finds what input size the first layer wants; None where it does not say."""
+    for layer in layers:
+        if isinstance(layer, (nn.Dropout, nn.Identity)):
             continue
-        size = getattr(module, "in_features", getattr(module, "num_features", None))
-        if size is None and isinstance(module, nn.LayerNorm) and len(module.normalized_shape) == 1:
-            size = module.normalized_shape[0]
-        if isinstance(size, int) and size > 0:
-            return size
-        if any(True for _ in module.parameters()):
-            return None  # it has weights, and does not say of which size
+        if isinstance(layer, nn.Sequential):
+            return _input_size(layer)
+        if isinstance(layer, nn.LayerNorm) and len(layer.normalized_shape) == 1:
+            return layer.normalized_shape[0]
+        size = getattr(layer, "in_features", getattr(layer, "num_features", None))
+        return size if isinstance(size, int) and size > 0 else None
     return None

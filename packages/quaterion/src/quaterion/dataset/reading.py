@@ -196,10 +196,10 @@ def read_data_set(
     stop = time.monotonic() + max_seconds
     with undisturbed_randomness():
         for chunk in sequential_loader(loader, collate, batch_size=CHUNK):
+            chunks.append(chunk)
             if time.monotonic() > stop:
                 complete = False
                 break
-            chunks.append(chunk)
     if not chunks:
         raise ValueError("The data set is empty. Expected at least one sample: check where its items come from.")
     return replace(_join(chunks, readings, pairs=isinstance(loader, PairsSimilarityDataLoader)), complete=complete)

@@ -4,8 +4,7 @@ Runs as a script in an interpreter of its own (``python -I -S walker.py [module 
 but the standard library. So no import can print, warn, exit or crash in the caller's process, and packages that patch
 the standard library when Python starts (setuptools replaces ``distutils``) do not change what is found.
 
-Lines: ``["plan", number of modules]``, ``["module", name]`` before each import,
-``["entry", name, kind, signature, documentation]``, and ``["end"]``.
+Lines: ``["module", name]`` before each import, ``["entry", name, kind, signature, documentation]``, and ``["end"]``.
 """
 
 import contextlib
@@ -227,10 +226,8 @@ def main(skipped: list[str]) -> None:
         answers.write(json.dumps(line) + "\n")
         answers.flush()
 
-    names = [name for name in module_names() if name not in skipped]
-    answer("plan", len(names))
     modules = {}
-    for name in names:
+    for name in [name for name in module_names() if name not in skipped]:
         answer("module", name)
         faulthandler.dump_traceback_later(SECONDS_PER_MODULE, exit=True, file=answers)
         try:

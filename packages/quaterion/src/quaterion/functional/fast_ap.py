@@ -1,11 +1,10 @@
 """FastAP: average precision, made differentiable by sorting distances into soft bins."""
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
 from quaterion.functional.comparison import compare
+from quaterion.functional.masks import GroupMasks
 from quaterion.functional.reduce import masked_sum, ratio, zero_loss
 from quaterion.functional.row_blocks import sum_over_rows
 
@@ -53,8 +52,7 @@ def fast_ap_loss(
         squared = 2.0 - 2.0 * comparison.similarities(start, stop)
         masks = comparison.masks(start, stop)
         positions = squared * (num_bins / _LARGEST_SQUARED_DISTANCE)  # in bins
-        of_positives = _soft_counts(positions, masks.positive, num_bins)  # [n, num_bins + 1]
-        of_negatives = _soft_counts(positions, masks.negative, num_bins)
+        of_positives, of_negatives = _soft_counts(positions, masks, num_bins)  # [n, num_bins + 1]
         of_all = of_positives + of_negatives
         empty = of_all <= 0
         precision = (of_positives / of_all.masked_fill(empty, 1.0)).masked_fill(empty, 0.0)
@@ -67,29 +65,21 @@ def fast_ap_loss(
     return ratio(total, count)
 
 
-def _soft_counts(positions: Tensor, mask: Tensor, num_bins: int) -> Tensor:
-    counts: Tensor = _SoftCounts.apply(positions, mask, num_bins)  # type: ignore[no-untyped-call]
-    return counts
+def _soft_counts(positions: Tensor, masks: GroupMasks, num_bins: int) -> tuple[Tensor, Tensor]:
+    """Count how much of the positives and of the negatives lies in the triangular bins 0 … b; `[n, num_bins + 1]` each.
 
-
-class _SoftCounts(torch.autograd.Function):
-    """Count, for each row, how much lies in the triangular bins 0 … b; `[n, num_bins + 1]` from `[n, m]`.
-
-    The hats of neighbouring bins add up to 1, so an element at position u, in bins, counts [b + 1 − u]
-    clipped to [0, 1], and has a slope in one bin only: the backward pass looks that one up instead of keeping
-    a matrix per bin.
+    The hats of neighbouring bins add up to 1, so an element at position u, in bins, counts fully where b ≥ ⌊u⌋ + 1, and
+    ⌊u⌋ + 1 − u where b = ⌊u⌋: each element adds to one entry, with and without gradient, instead of to every bin.
     """
-
-    @staticmethod
-    def forward(ctx: Any, positions: Tensor, mask: Tensor, num_bins: int) -> Tensor:
-        ctx.save_for_backward(positions, mask)
-        ctx.num_bins = num_bins
-        # What does not count lies beyond the last bin.
-        counted = positions.masked_fill(~mask, num_bins + 1.0)
-        return torch.stack([(b + 1 - counted).clamp(0.0, 1.0).sum(dim=1) for b in range(num_bins + 1)], dim=1)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
-        positions, mask = ctx.saved_tensors
-        bins = positions.clamp(0, ctx.num_bins).long()
-        return -gradients[0].gather(1, bins).masked_fill(~mask | (positions < 0), 0.0), None, None
+    bins = positions.detach().floor().clamp(0, num_bins)
+    width = num_bins + 1
+    # Positives take the first columns, negatives the next, and the last takes what does not count.
+    slots = torch.where(masks.positive, bins.long(), bins.long() + width)
+    slots = slots.masked_fill(~(masks.positive | masks.negative), 2 * width)
+    zeros = positions.new_zeros(positions.shape[0], 2 * width + 1)
+    counts = zeros.scatter_add(1, slots, torch.ones_like(positions))
+    partial = zeros.scatter_add(1, slots, bins + 1.0 - positions)
+    positive, negative = slice(0, width), slice(width, 2 * width)
+    below_positive = counts[:, positive].cumsum(1) - counts[:, positive]
+    below_negative = counts[:, negative].cumsum(1) - counts[:, negative]
+    return below_positive + partial[:, positive], below_negative + partial[:, negative]

@@ -141,9 +141,7 @@ def multiple_negatives_ranking_loss(
         pair_subgroups,
         used,
         torch.cat(candidate_ids) if candidate_ids else None,
-        None
-        if guided is None or guided_candidates is None
-        else _Guide(guided.index_select(0, first), guided_candidates),
+        forward_guide,
     )
     loss = forward.mean_loss(scale, metric)
     if not symmetric:

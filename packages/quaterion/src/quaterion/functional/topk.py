@@ -67,9 +67,7 @@ def top_k(
             block.scatter_(1, own_rows[rows].unsqueeze(1), -torch.inf)
         found.append(_nearest(block, k))
     if not found:
-        return TopK(
-            prepared.new_empty((0, k)), torch.empty((0, k), dtype=torch.int64, device=prepared.device)
-        )
+        return TopK(prepared.new_empty((0, k)), torch.empty((0, k), dtype=torch.int64, device=prepared.device))
     return TopK(torch.cat([part.similarities for part in found]), torch.cat([part.rows for part in found]))
 
 
@@ -80,7 +78,7 @@ def _nearest(block: Tensor, k: int) -> TopK:
     columns, order = columns.sort(dim=1)
     values, order = values.gather(1, order).sort(dim=1, descending=True, stable=True)
     columns = columns.gather(1, order)
-    cut = ((block >= values[:, -1:]).sum(dim=1) > k).nonzero().squeeze(1)
+    cut = ((block >= values[:, -1:]).sum(dim=1, dtype=torch.int32) > k).nonzero().squeeze(1)
     if len(cut):
         sorted_values, sorted_columns = block[cut].sort(dim=1, descending=True, stable=True)
         values[cut], columns[cut] = sorted_values[:, :k], sorted_columns[:, :k]

@@ -141,7 +141,7 @@ class SimilarityLoss(nn.Module, ABC):
 
     def extra_repr(self) -> str:
         """Show the hyper-parameters."""
-        shown = {name: value for name, value in self._recorded.items() if not isinstance(value, nn.Module)}
+        shown = {name: value for name, value in self._recorded.items() if not isinstance(value, nn.Module | Mapping)}
         return ", ".join(f"{name}={_plain(value)!r}" for name, value in shown.items())
 
 

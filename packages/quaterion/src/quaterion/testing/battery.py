@@ -43,11 +43,12 @@ def check_loss(
     - `gradcheck`: the gradient is the derivative. Skip it where the loss detaches something on purpose.
     - `permutation`: the order of the rows does not matter.
     - `signs`: the gradient with respect to each positive similarity is ≤ 0, to each negative's ≥ 0; not for
-      losses with class weights. Skip it where the loss promises otherwise.
+      losses with class weights. Skip it where the loss promises otherwise, or looks at
+      more than similarities.
     - `descent`: a small step against the gradient lowers the loss.
     - `minimum`: ideal embeddings give the known minimum where it is passed, and all-wrong ones more. The
       ideal batch has four groups of four, or four pairs (fewer where the loss or the embedding has fewer), an
-      axis each.
+      axis each; half of the pairs score 0 where the loss takes that.
     - `degenerate`: finite value and gradients where all embeddings are equal, a group is seen once, there is
       one row or none, a row is zero, an embedding equals its class weight; in float64, float32 and under both
       autocasts.

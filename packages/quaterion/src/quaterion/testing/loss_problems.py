@@ -116,16 +116,26 @@ def ideal_problems(loss: SimilarityLoss, size: int) -> tuple[Problem, Problem]:
     Returns:
         Ideal and all-wrong embeddings with the same targets.
     """
-    kinds = min(4, size, getattr(loss, "num_groups", None) or 4)
+    kinds = min(4, 2 * size // 3, getattr(loss, "num_groups", None) or 4)
     axes = torch.eye(size, dtype=torch.float64)[:kinds]
     if loss.target_type is GroupTargets:
         targets = GroupTargets(torch.arange(kinds).repeat_interleave(kinds))
         ideal, wrong = axes.repeat_interleave(kinds, dim=0), axes.repeat(kinds, 1)
         return Problem("ideal", ideal, targets), Problem("all wrong", wrong, targets)
-    pair_targets = _pair_targets(kinds)
+    if not _accepts_scores(loss):
+        pair_targets = _pair_targets(kinds)
+        return (
+            Problem("ideal", torch.cat([axes, axes]), pair_targets),
+            Problem("all wrong", torch.cat([axes, axes.roll(1, dims=0)]), pair_targets),
+        )
+    # Half of the pairs score 0; their partners have axes of their own, so that nobody else is near them.
+    unlike = kinds // 2
+    scores = (torch.arange(kinds) >= unlike).float()
+    others = torch.eye(size, dtype=torch.float64)[kinds : kinds + unlike]
+    pair_targets = _pair_targets(kinds, scores=scores)
     return (
-        Problem("ideal", torch.cat([axes, axes]), pair_targets),
-        Problem("all wrong", torch.cat([axes, axes.roll(1, dims=0)]), pair_targets),
+        Problem("ideal", torch.cat([axes, others, axes[unlike:]]), pair_targets),
+        Problem("all wrong", torch.cat([axes, axes[:unlike], others, axes[2 * unlike :]]), pair_targets),
     )
 
 
