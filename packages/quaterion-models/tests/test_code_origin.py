@@ -29,7 +29,9 @@ def test_values_that_can_change_are_not(value):
     assert not is_constant(value)
 
 
-@pytest.mark.parametrize("module", ["json", "builtins", "torch.nn", "numpy", "quaterion_models.heads", "_pytest.python"])
+@pytest.mark.parametrize(
+    "module", ["json", "builtins", "torch.nn", "numpy", "quaterion_models.heads", "_pytest.python"]
+)
 def test_python_and_what_is_installed_are_libraries(module):
     assert is_library(module)
 

@@ -28,6 +28,7 @@ from torch import nn
 from quaterion_models.code_origin import (
     PLAIN,
     is_constant,
+    is_library,
     is_library_class,
     is_library_code,
     is_member,
@@ -203,7 +204,9 @@ class _Walker:
         name = f"{obj.__module__}:{obj.__qualname__}"
         if is_library_code(obj.__code__):
             # Of a library's closure (a decorated function) only the version and the values inside count.
-            return _hash(b"library", _text(name), _text(library_version(obj.__module__ or "")), self._closure(obj, where))
+            return _hash(
+                b"library", _text(name), _text(library_version(obj.__module__ or "")), self._closure(obj, where)
+            )
         where = f"{where} ({obj.__qualname__})"
         defaults = self.digest([obj.__defaults__, obj.__kwdefaults__], f"the defaults of {where}")
         code = self._code(obj.__code__, where)
@@ -300,6 +303,10 @@ class _Walker:
             return _hash(b"tokenizer", _text(json.dumps(content, sort_keys=True)), _text(library_version("tokenizers")))
         if isinstance(obj, Iterator):
             raise self._unknown(obj, where, "reading it would use it up")
+        name = getattr(obj, "__qualname__", None)
+        module = getattr(obj, "__module__", None)
+        if callable(obj) and isinstance(name, str) and isinstance(module, str) and is_library(module):
+            return _hash(b"builtin", _text(f"{module}:{name}"), _text(library_version(module)))  # compiled code
         attributes = dict(_attributes_of(obj))
         if attributes or hasattr(obj, "__dict__"):
             cls = self.digest(type(obj), f"the class of {where}")

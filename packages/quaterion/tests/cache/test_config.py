@@ -7,7 +7,12 @@ from quaterion.cache import CacheConfig, CacheType
 
 def test_defaults_are_those_documented():
     config = CacheConfig()
-    assert (config.cache_type, config.batch_size, config.num_workers, config.save_dir) == (CacheType.AUTO, 32, None, None)
+    assert (config.cache_type, config.batch_size, config.num_workers, config.save_dir) == (
+        CacheType.AUTO,
+        32,
+        None,
+        None,
+    )
     assert config.mapping == {} and config.key_extractors == {}
 
 

@@ -105,7 +105,9 @@ def test_a_damaged_shard_is_named_set_aside_and_the_others_stay(tmp_path, caplog
     assert (new_store(folder).rows(keys_of([1, 2, 3, 4])) >= 0).all()
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"format_version": 1}', '{"format_version": 1, "shards": [3]}', "\xff"])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", '{"format_version": 1}', '{"format_version": 1, "shards": [3]}', "\xff"]
+)
 def test_a_damaged_manifest_is_one_clear_error(tmp_path, text):
     filled(tmp_path / "s", [1])
     (tmp_path / "s" / "manifest.json").write_text(text, encoding="latin-1")

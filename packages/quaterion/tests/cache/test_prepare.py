@@ -106,7 +106,7 @@ def test_an_object_without_readable_content_asks_for_a_key(read_batches, letter_
         __slots__ = ("handle",)
 
     text = Text("ab")
-    text.handle = open  # noqa: SIM115
+    text.handle = open
     with pytest.raises(TypeError, match=r"content key .*override Encoder.cache_key, or give the cache a key extractor"):
         read_batches([text, "b"])
     vectors, _ = read_batches([text, "b"], CacheConfig(key_extractors=str.__str__))
@@ -167,7 +167,8 @@ def test_ctrl_c_in_the_middle_of_a_fill_keeps_what_was_encoded(tmp_path):
                     os.kill(os.getpid(), signal.SIGINT)
                 return torch.tensor([[float(text)] for text in batch])
 
-        source = BatchSource(SimilarityModel(Slow(), EmptyHead(1)), CacheConfig(save_dir=sys.argv[1], batch_size=10), torch.device("cpu"))
+        config = CacheConfig(save_dir=sys.argv[1], batch_size=10)
+        source = BatchSource(SimilarityModel(Slow(), EmptyHead(1)), config, torch.device("cpu"))
         loader = GroupSimilarityDataLoader([SimilarityGroupSample(str(i), 0) for i in range(100)], batch_size=100)
         try:
             (batch,) = source.batches(loader, source.read(loader))

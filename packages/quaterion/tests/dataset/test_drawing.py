@@ -39,7 +39,9 @@ LOADERS = {
     "replacement": lambda: DataLoader(range(N), batch_size=4, sampler=RandomSampler(range(N), replacement=True)),
     "weighted": lambda: DataLoader(range(N), batch_size=4, sampler=WeightedRandomSampler(torch.ones(N), 11)),
     "subset": lambda: DataLoader(range(N), batch_size=4, sampler=SubsetRandomSampler(range(5, 17))),
-    "batch sampler": lambda: DataLoader(range(N), batch_sampler=BatchSampler(SequentialSampler(range(N)), 5, drop_last=True)),
+    "batch sampler": lambda: DataLoader(
+        range(N), batch_sampler=BatchSampler(SequentialSampler(range(N)), 5, drop_last=True)
+    ),
     "list of batches": lambda: DataLoader(range(N), batch_sampler=[[1, 2], [3], [4, 5, 6]]),
     "stream": lambda: DataLoader(Stream(), batch_size=4),
     "stream, drop_last": lambda: DataLoader(Stream(), batch_size=4, drop_last=True),

@@ -25,7 +25,9 @@ def test_equal_labels_have_equal_ids_and_different_ones_differ():
 def test_ids_of_strings_are_the_same_in_another_process():
     code = "from quaterion.dataset.labels import group_id; print(group_id('card arrival'))"
     runs = [
-        subprocess.run([sys.executable, "-c", code], env={"PYTHONHASHSEED": seed, "PATH": ""}, capture_output=True, check=True)
+        subprocess.run(
+            [sys.executable, "-c", code], env={"PYTHONHASHSEED": seed, "PATH": ""}, capture_output=True, check=True
+        )
         for seed in ("1", "2")
     ]
     assert {int(run.stdout) for run in runs} == {group_id("card arrival")}

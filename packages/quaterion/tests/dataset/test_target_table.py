@@ -14,7 +14,11 @@ def pairs(count, *, negatives):
     rng = random.Random(0)
     return [
         SimilarityPairSample(
-            f"a{i % 7}", f"b{i}", rng.random(), subgroup=i % 3, negatives=[f"n{i}{j}" for j in range(i % 4 if negatives else 0)]
+            f"a{i % 7}",
+            f"b{i}",
+            rng.random(),
+            subgroup=i % 3,
+            negatives=[f"n{i}{j}" for j in range(i % 4 if negatives else 0)],
         )
         for i in range(count)
     ]

@@ -102,7 +102,9 @@ def test_one_encoder_cached_and_one_trained_equal_both_running(model_type, encod
         before = encoders["trained"].layer.weight.clone()
         model = model_type(caches=caches, encoders=encoders)
         runs.append(
-            losses_of(model, make_trainer(max_epochs=2), GroupSimilarityDataLoader(group_data, batch_size=16, shuffle=True))
+            losses_of(
+                model, make_trainer(max_epochs=2), GroupSimilarityDataLoader(group_data, batch_size=16, shuffle=True)
+            )
         )
         weights.append(encoders["trained"].layer.weight)
         assert not torch.equal(before, weights[-1])
@@ -138,12 +140,17 @@ def test_validation_logs_under_the_documented_names(model_type, group_data, make
     assert trainer.callback_metrics["validation_loss"] == pytest.approx(float(expected), rel=1e-5)
 
 
-def test_frozen_encoders_stay_frozen_and_in_eval_mode_while_the_head_trains(model_type, encoder_type, group_data, make_trainer):
+def test_frozen_encoders_stay_frozen_and_in_eval_mode_while_the_head_trains(
+    model_type, encoder_type, group_data, make_trainer
+):
     encoder = encoder_type()
     seen = []
     model = model_type(encoders=encoder)
     original = model.process_results
-    model.process_results = lambda **kwargs: (seen.append((encoder.training, model.model.head.training)), original(**kwargs))
+    model.process_results = lambda **kwargs: (
+        seen.append((encoder.training, model.model.head.training)),
+        original(**kwargs),
+    )
     before = encoder.layer.weight.clone()
     Quaterion.fit(model, make_trainer(max_epochs=1), GroupSimilarityDataLoader(group_data, batch_size=16))
     assert seen == [(False, True)] * 4
@@ -187,7 +194,9 @@ def test_resuming_from_a_checkpoint_equals_not_having_stopped(model_type, group_
     assert [value for _, value in second.steps] == pytest.approx(losses[8:], rel=1e-6)
 
 
-def test_early_stopping_and_the_best_checkpoint_work_and_the_best_is_restored(model_type, group_data, make_trainer, tmp_path):
+def test_early_stopping_and_the_best_checkpoint_work_and_the_best_is_restored(
+    model_type, group_data, make_trainer, tmp_path
+):
     checkpoint = pl.callbacks.ModelCheckpoint(tmp_path, monitor="validation_loss", save_top_k=1)
     stopping = pl.callbacks.EarlyStopping("validation_loss", patience=2, min_delta=10.0)
     trainer = make_trainer(max_epochs=50, callbacks=[checkpoint, stopping], enable_checkpointing=True)

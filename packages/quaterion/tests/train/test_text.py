@@ -15,7 +15,14 @@ from quaterion_models import SimilarityModel
 from quaterion_models.encoders import SentenceTransformerEncoder
 from quaterion_models.heads import SkipConnectionHead, SwitchHead
 
-WORDS = ["sort a list", "open a file", "parse some JSON text", "join two paths", "wait for a thread to end", "copy a tree"]
+WORDS = [
+    "sort a list",
+    "open a file",
+    "parse some JSON text",
+    "join two paths",
+    "wait for a thread to end",
+    "copy a tree",
+]
 NAMES = ["sorted", "open", "json.loads", "os.path.join", "threading.Thread.join", "shutil.copytree"]
 
 
@@ -46,7 +53,9 @@ def test_training_on_text_is_the_same_with_and_without_the_cache(model_type, mak
     for encode in ("encode_query", "encode_document"):
         before, after = (torch.from_numpy(getattr(m, encode)(WORDS)) for m in (model.model, loaded))
         assert torch.allclose(before, after, atol=1e-6)
-    assert not torch.allclose(*(torch.from_numpy(getattr(loaded, e)(WORDS)) for e in ("encode_query", "encode_document")))
+    assert not torch.allclose(
+        *(torch.from_numpy(getattr(loaded, e)(WORDS)) for e in ("encode_query", "encode_document"))
+    )
 
 
 @pytest.mark.slow
@@ -72,6 +81,8 @@ def test_a_second_process_trains_from_the_filled_cache_without_loading_the_weigh
         print(loaded, batch.features.cached["default"].double().sum().item())
     """)
     command = [sys.executable, "-c", code, str(minilm_folder), str(tmp_path)]
-    first, second = (subprocess.run(command, capture_output=True, text=True, check=True).stdout.split() for _ in range(2))
+    first, second = (
+        subprocess.run(command, capture_output=True, text=True, check=True).stdout.split() for _ in range(2)
+    )
     assert first[0] == "True" and second[0] == "False"
     assert first[1] == second[1]

@@ -71,7 +71,8 @@ def images():
     generator = torch.Generator().manual_seed(0)
     centres = torch.randn(4, 3, 12, 12, generator=generator)
     return [
-        SimilarityGroupSample(centres[i % 4] + 2 * torch.randn(3, 12, 12, generator=generator), i % 4) for i in range(64)
+        SimilarityGroupSample(centres[i % 4] + 2 * torch.randn(3, 12, 12, generator=generator), i % 4)
+        for i in range(64)
     ]
 
 
@@ -80,7 +81,9 @@ def test_the_documented_example_trains_with_a_vision_backbone(make_trainer, cach
     model = ImageModel(embedding_size=32, lr=1e-2, cache=cache)
     assert dict(model.hparams) == {"embedding_size": 32, "lr": 1e-2, "cache": cache}
     losses = []
-    model.process_results = lambda embeddings, targets, **_: losses.append(float(model.loss(embeddings.detach(), **targets)))
+    model.process_results = lambda embeddings, targets, **_: losses.append(
+        float(model.loss(embeddings.detach(), **targets))
+    )
     Quaterion.fit(model, make_trainer(max_epochs=8), GroupSimilarityDataLoader(images(), batch_size=32, shuffle=True))
     assert sum(losses[-4:]) < sum(losses[:4])
     assert model.model.encode(torch.randn(2, 3, 12, 12)).shape == (2, 32)
@@ -118,7 +121,9 @@ def test_early_stopping_can_monitor_a_metric(model_type, group_data, make_traine
     assert trainer.current_epoch == 2
 
 
-def test_the_servable_model_can_be_saved_at_any_step_and_gives_the_same_vectors(model_type, group_data, make_trainer, tmp_path):
+def test_the_servable_model_can_be_saved_at_any_step_and_gives_the_same_vectors(
+    model_type, group_data, make_trainer, tmp_path
+):
     model = model_type(caches=CacheConfig())
     objects = [sample.obj for sample in group_data[:7]]
     vectors = []

@@ -1,5 +1,6 @@
 """Loaders of similarity samples: torch's DataLoader with a collate step that separates objects from targets."""
 
+import os
 from abc import abstractmethod
 from collections.abc import Hashable, Sequence, Sized
 from typing import Any, Generic, TypeVar
@@ -35,11 +36,11 @@ def object_ids(objects: Sequence[Any]) -> list[int]:
         (True, False)
     """
     ids = []
-    for position, obj in enumerate(objects):
+    for obj in objects:
         try:
             ids.append(content_id(obj))
         except TypeError:
-            ids.append(content_id(("an object without readable content", position)))
+            ids.append(int.from_bytes(os.urandom(8), "little", signed=True))
     return ids
 
 

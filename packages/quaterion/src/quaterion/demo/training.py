@@ -2,13 +2,14 @@
 
 import logging
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
 import torch
 
 from quaterion.dataset import PairsSimilarityDataLoader
-from quaterion.train.fit import fit
+from quaterion.main import Quaterion
 from quaterion.train.lightning import pl
 from quaterion.train.trainable_model import TrainableModel
 
@@ -49,7 +50,7 @@ def train_best_epoch(
             num_sanity_val_steps=0,
         )
         try:
-            fit(model, trainer, train, validation)
+            Quaterion.fit(model, trainer, train, validation)
         except SystemExit:
             # Lightning turns Ctrl-C into sys.exit(1).
             if trainer.interrupted:
@@ -70,11 +71,13 @@ class _EpochBar(pl.Callback):
 
 @contextmanager
 def _quiet_lightning() -> Iterator[None]:
-    """Keeps Lightning from telling which hardware it found, and hints."""
+    """Keeps Lightning from telling which hardware it found, and what will change in its own code."""
     logger = logging.getLogger("pytorch_lightning")
     level = logger.level
     logger.setLevel(logging.WARNING)
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="pytorch_lightning")
+            yield
     finally:
         logger.setLevel(level)

@@ -22,6 +22,8 @@ import types
 import warnings
 from collections.abc import Iterator
 
+# ruff: noqa: SIM905 - lists of names read better as text
+
 # Modules that open a window or a browser, take over the terminal, print, or are not for use by programs.
 NOISY = frozenset(
     "antigravity this __main__ idlelib turtledemo test tests tkinter turtle curses lib2to3 pydoc_data ensurepip".split()
@@ -71,7 +73,7 @@ def _submodules(package: str, folders: list[str]) -> Iterator[str]:
 
 
 def first_paragraph(documentation: object, name: str) -> str | None:
-    """Take a docstring's first paragraph, where it is prose of 25 to 400 characters.
+    r"""Take a docstring's first paragraph, where it is prose of 25 to 400 characters.
 
     Args:
         documentation: what ``__doc__`` holds.
@@ -81,7 +83,7 @@ def first_paragraph(documentation: object, name: str) -> str | None:
         The paragraph on one line, or None.
 
     Example:
-        >>> first_paragraph("Return the n largest elements\\n  of a data set.\\n\\nMore.", "nlargest")
+        >>> first_paragraph("Return the n largest elements\n  of a data set.\n\nMore.", "nlargest")
         'Return the n largest elements of a data set.'
         >>> first_paragraph("nlargest(n, iterable) -> list of the n largest", "nlargest") is None
         True

@@ -58,15 +58,11 @@ def bootstrap_mean(
     if resamples < 1:
         raise ValueError(f"resamples={resamples}; expected 1 or more, such as 2000.")
     if values.ndim != 1:
-        raise ValueError(
-            f"values has the shape {tuple(values.shape)}; expected one value for each query, [Q]."
-        )
+        raise ValueError(f"values has the shape {tuple(values.shape)}; expected one value for each query, [Q].")
     values = values.detach().to("cpu", torch.float64)
     values = values[~values.isnan()]
     if not len(values):
-        raise ValueError(
-            "There is no value to take a mean of. Expected at least one query with something relevant."
-        )
+        raise ValueError("There is no value to take a mean of. Expected at least one query with something relevant.")
     generator = torch.Generator().manual_seed(seed)
     means = torch.empty(resamples, dtype=torch.float64)
     for part in torch.split(means, max(1, max_entries // len(values))):

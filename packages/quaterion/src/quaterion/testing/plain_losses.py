@@ -229,7 +229,8 @@ def plain_center(loss: Any, embeddings: Tensor, targets: GroupTargets) -> Tensor
         for x, group in zip(embeddings, targets.groups.tolist(), strict=True)
         if group >= 0
     ]
-    return mean(terms, embeddings) * (loss.lambda_c / 2)
+    weight: float = loss.lambda_c / 2
+    return weight * mean(terms, embeddings)
 
 
 def plain_contrastive(loss: Any, embeddings: Tensor, targets: PairTargets) -> Tensor:

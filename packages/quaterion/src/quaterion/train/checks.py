@@ -24,7 +24,8 @@ def check_model(model: Any) -> None:
 
     Raises:
         TypeError: It is no `TrainableModel`.
-        ValueError: It has no head, no loss or nothing to train, sizes do not fit, or the loss cannot use the configured memory.
+        ValueError: It has no head, no loss or nothing to train, sizes do not fit, or the loss cannot use the
+            configured memory.
     """
     if not isinstance(model, TrainableModel):
         raise TypeError(f"Quaterion.fit got a {type(model).__name__}; expected a TrainableModel.")

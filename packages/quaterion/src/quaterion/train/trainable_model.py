@@ -3,6 +3,7 @@
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
+from contextlib import suppress
 from os import PathLike
 from typing import Any
 
@@ -13,6 +14,8 @@ from quaterion.batch import Batch, Features, GroupTargets, PairTargets
 from quaterion.cache.config import CacheConfig
 from quaterion.cache.embedding_store import EmbeddingStore
 from quaterion.eval.attached_metric import AttachedMetric
+from quaterion.eval.base_metric import UnscorableSetError
+from quaterion.eval.pair import PairMetric
 from quaterion.loss import GroupLoss, SimilarityLoss
 from quaterion.train.lightning import pl
 from quaterion.train.xbm import CrossBatchMemory, XbmConfig
@@ -248,12 +251,15 @@ class TrainableModel(pl.LightningModule, ABC):
             self._running_metrics[key] = [
                 copy.deepcopy(metric) for metric in self.attached_metrics if stage in metric.stages
             ]
-        arguments = targets.as_arguments()
         for metric in self._running_metrics[key]:
+            arguments = targets.as_arguments()
+            if isinstance(targets, PairTargets) and isinstance(metric.metric, PairMetric):
+                arguments["ids"] = targets.ids  # equal objects count as one, as they do in the loss
             options = metric.log_options
             if options["on_step"]:
                 name = f"{metric.name}_{stage}" + ("_step" if options["on_epoch"] else "")
-                self._log_metric(name, metric.compute(embeddings, **arguments), options | {"on_epoch": False})
+                with suppress(UnscorableSetError):  # a batch may hold no pair of equals; the epoch will
+                    self._log_metric(name, metric.compute(embeddings, **arguments), options | {"on_epoch": False})
             if _whole_epoch(metric):
                 metric.update(embeddings, **arguments)
 

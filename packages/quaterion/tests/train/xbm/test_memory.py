@@ -28,7 +28,10 @@ def test_the_memorys_loss_counts_from_its_start_with_the_batches_before(model_ty
     loss = TripletLoss()
     groups = loader.collate_labels(group_data)["groups"].split(10)
     model = model_type(
-        caches=CacheConfig(), head=SkipConnectionHead, xbm=XbmConfig(weight=0.5, buffer_size=20, start_iteration=2), lr=0.0
+        caches=CacheConfig(),
+        head=SkipConnectionHead,
+        xbm=XbmConfig(weight=0.5, buffer_size=20, start_iteration=2),
+        lr=0.0,
     )
     logged = []
     model.log = lambda name, value, **_: logged.append(float(value))
@@ -65,7 +68,11 @@ def test_the_memory_is_resumed_from_a_checkpoint(model_type, group_data, make_tr
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [({"weight": 0}, "weight=0; expected a positive"), ({"buffer_size": 0}, "buffer_size=0"), ({"start_iteration": -1}, "start_iteration=-1")],
+    [
+        ({"weight": 0}, "weight=0; expected a positive"),
+        ({"buffer_size": 0}, "buffer_size=0"),
+        ({"start_iteration": -1}, "start_iteration=-1"),
+    ],
 )
 def test_bad_settings_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):

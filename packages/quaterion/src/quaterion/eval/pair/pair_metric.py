@@ -106,7 +106,7 @@ class PairMetric(RetrievalMetric):
                 f"{type(self).__name__}.update() got ids in some calls and none in others. Equal objects can only be "
                 "told for all of them: pass ids in every call or in none, or call reset() first."
             )
-        labels = labels if labels.numel() else torch.ones(len(pairs), device=embeddings.device)
+        labels = labels if labels.numel() else torch.ones(len(pairs), device=pairs.device)
         shifted = pairs.detach() + self._num_kept
         self._kept.append(_Kept(embeddings.detach(), labels.detach().flatten(), shifted, ids))
         self._num_kept += len(embeddings)

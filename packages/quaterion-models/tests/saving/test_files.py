@@ -1,0 +1,199 @@
+import json
+import os
+import stat
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from quaterion_models.saving.files import (
+    ModelFolderError,
+    check_inside,
+    check_version,
+    field,
+    read_json,
+    read_state,
+    state_shapes,
+    sync_folder,
+    write_json,
+    write_state,
+)
+
+
+class Tied(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.one = nn.Linear(3, 3)
+        self.other = nn.Linear(3, 3)
+        self.other.weight = self.one.weight
+        self.view = nn.Parameter(torch.arange(6.0).view(2, 3).t())
+        self.register_buffer("part", torch.arange(100.0)[10:12])
+
+
+class Extra(nn.Module):
+    def get_extra_state(self):
+        return {"a": 1}
+
+    def set_extra_state(self, state):
+        pass
+
+
+def test_a_state_comes_back_with_shared_and_strided_tensors(tmp_path):
+    one, other = Tied(), Tied()
+    nn.init.normal_(one.view)
+    write_state(one, tmp_path / "s.safetensors")
+    read_state(other, tmp_path / "s.safetensors")
+    for name, value in one.state_dict().items():
+        assert torch.equal(other.state_dict()[name], value), name
+    assert (tmp_path / "s.safetensors").stat().st_size < 2000  # not the 100 numbers that `part` is cut from
+
+
+def test_dtypes_come_back(tmp_path):
+    one, other = nn.Linear(2, 2).to(torch.float16), nn.Linear(2, 2)
+    write_state(one, tmp_path / "s.safetensors")
+    read_state(other, tmp_path / "s.safetensors")
+    assert other.weight.dtype == torch.float16
+    assert other.weight.requires_grad
+
+
+def test_an_empty_state_comes_back(tmp_path):
+    write_state(nn.Identity(), tmp_path / "s.safetensors")
+    read_state(nn.Identity(), tmp_path / "s.safetensors")
+
+
+def test_the_file_has_the_permissions_of_any_new_file(tmp_path):
+    (tmp_path / "plain").touch()
+    write_state(nn.Linear(1, 1), tmp_path / "s.safetensors")
+    assert stat.S_IMODE((tmp_path / "s.safetensors").stat().st_mode) == stat.S_IMODE(
+        (tmp_path / "plain").stat().st_mode
+    )
+
+
+def test_a_state_that_is_not_tensors_is_refused(tmp_path):
+    with pytest.raises(ModelFolderError, match="state of Extra holds '_extra_state' of type dict, expected tensors"):
+        write_state(Extra(), tmp_path / "s.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("state", "message"),
+    [
+        ({"weight": torch.zeros(2, 2)}, "has no tensor 'bias', which a Linear needs"),
+        (
+            {"weight": torch.zeros(2, 2), "bias": torch.zeros(2), "x": torch.zeros(1)},
+            "has a tensor 'x', which a Linear",
+        ),
+        ({"weight": torch.zeros(2, 3), "bias": torch.zeros(2)}, r"'weight' has shape \[2, 3\], .* has \[2, 2\]"),
+    ],
+)
+def test_a_state_that_does_not_fit_is_refused(tmp_path, state, message):
+    path = tmp_path / "s.safetensors"
+    save_file(state, path)
+    module = nn.Linear(2, 2)
+    before = module.weight.clone()
+    with pytest.raises(ModelFolderError, match=message) as caught:
+        read_state(module, path)
+    assert str(path) in str(caught.value)
+    assert torch.equal(module.weight, before)
+
+
+@pytest.mark.parametrize("damage", ["missing", "empty", "truncated", "longer", "text", "folder", "hostile header"])
+def test_a_damaged_state_is_named(tmp_path, damage):
+    path = tmp_path / "s.safetensors"
+    write_state(nn.Linear(50, 50), path)
+    content = path.read_bytes()
+    path.unlink()
+    header = json.dumps({"w": {"dtype": "F32", "shape": [10**12], "data_offsets": [0, 4 * 10**12]}}).encode()
+    if damage == "folder":
+        path.mkdir()
+    elif damage != "missing":
+        path.write_bytes(
+            {
+                "empty": b"",
+                "truncated": content[:-1],
+                "longer": content + b"x",
+                "text": b"hello" * 10,
+                "hostile header": len(header).to_bytes(8, "little") + header,
+            }[damage]
+        )
+    with pytest.raises(ModelFolderError, match=r"s\.safetensors is (missing|damaged): .*Save the model again"):
+        state_shapes(path)
+
+
+def test_json_comes_back(tmp_path):
+    write_json(tmp_path / "c.json", {"ä": [1, None]})
+    assert read_json(tmp_path / "c.json") == {"ä": [1, None]}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{", b"[]", b"3", b"\xff{}", b'{"a": 1}x', b"[" * 100_000, b'{"n": ' + b"9" * 5000 + b"}"],
+    ids=["empty", "open", "list", "number", "bytes", "longer", "deep", "huge number"],
+)
+def test_damaged_json_is_named(tmp_path, content):
+    path = tmp_path / "c.json"
+    path.write_bytes(content)
+    with pytest.raises(ModelFolderError, match=r"c\.json (is damaged|must hold a JSON object)"):
+        read_json(path)
+
+
+def test_missing_folder_and_huge_json_are_named(tmp_path):
+    with pytest.raises(ModelFolderError, match=r"c\.json is missing: this is no complete model folder"):
+        read_json(tmp_path / "c.json")
+    (tmp_path / "d.json").mkdir()
+    with pytest.raises(ModelFolderError, match=r"d\.json cannot be read"):
+        read_json(tmp_path / "d.json")
+    with (tmp_path / "huge.json").open("wb") as file:
+        file.truncate(2**27)  # a sparse file: it takes no space
+    with pytest.raises(ModelFolderError, match=r"huge\.json is larger than"):
+        read_json(tmp_path / "huge.json")
+
+
+@pytest.mark.parametrize("version", [None, "1", 0, True, -1, 1.0])
+def test_a_version_that_is_none_is_named(tmp_path, version):
+    with pytest.raises(ModelFolderError, match='must have a "format_version" of 1, it has'):
+        check_version({"format_version": version}, tmp_path)
+
+
+def test_a_newer_version_says_what_to_do(tmp_path):
+    with pytest.raises(ModelFolderError, match="has format_version 2, this library reads up to 1. Install a newer one"):
+        check_version({"format_version": 2}, tmp_path)
+    check_version({"format_version": 1}, tmp_path)
+
+
+def test_a_field_of_another_type_is_named(tmp_path):
+    assert field({"a": 1}, "a", int, tmp_path) == 1
+    for content in ({}, {"a": "1"}, {"a": True}, {"a": None}):
+        with pytest.raises(ModelFolderError, match="'a' must be int, it is"):
+            field(content, "a", int, tmp_path)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs symbolic links")
+def test_links_are_followed_only_inside(tmp_path):
+    root = tmp_path / "model"
+    (root / "sub").mkdir(parents=True)
+    (root / "file").touch()
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "secret").touch()
+    (root / "sub" / "good").symlink_to("../file")
+    check_inside(root, root)
+    for name, target in {"up": "../../outside/secret", "dir": "../../outside", "absolute": "/", "ring": "ring"}.items():
+        link = root / "sub" / name
+        link.symlink_to(target)
+        with pytest.raises(ModelFolderError, match=f"{name} is a link that leads out"):
+            check_inside(root, root / "sub")
+        link.unlink()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes")
+def test_pipes_are_not_read(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ModelFolderError, match="pipe is neither a file nor a folder"):
+        check_inside(tmp_path, tmp_path)
+
+
+def test_syncing_leaves_everything_as_it_is(tmp_path):
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "file").write_text("x")
+    sync_folder(tmp_path)
+    assert (tmp_path / "sub" / "file").read_text() == "x"

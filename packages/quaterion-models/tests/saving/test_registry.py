@@ -1,0 +1,118 @@
+import importlib
+import sys
+import types
+
+import pytest
+from torch import nn
+
+from quaterion_models.encoders import Encoder, SentenceTransformerEncoder
+from quaterion_models.heads import EmptyHead, EncoderHead, GatedHead
+from quaterion_models.saving import registry
+from quaterion_models.saving.files import ModelFolderError
+from quaterion_models.saving.registry import find_type, type_name
+
+
+class Mine(EmptyHead):
+    class Inner(EmptyHead):
+        pass
+
+
+def find(name, base=EncoderHead, classes=()):
+    return find_type(name, base, classes, where="config.json")
+
+
+def test_every_built_in_name_leads_to_its_class_and_back():
+    for name in registry._BUILT_IN:
+        cls = find(name, nn.Module)
+        assert type_name(cls) == name
+
+
+def test_built_in_names_are_stable():
+    # These stand in saved folders: they may be added to, never changed.
+    assert set(registry._BUILT_IN) >= {
+        "EmptyHead/1",
+        "GatedHead/1",
+        "SkipConnectionHead/1",
+        "SequentialHead/1",
+        "StackedProjectionHead/1",
+        "WideningHead/1",
+        "SoftmaxEmbeddingsHead/1",
+        "SwitchHead/1",
+        "SwitchEncoder/1",
+        "SentenceTransformerEncoder/1",
+    }
+
+
+def test_a_users_class_is_found_among_imported_modules():
+    assert type_name(Mine) == f"{__name__}:Mine"
+    assert find(type_name(Mine)) is Mine
+    assert find(type_name(Mine.Inner)) is Mine.Inner
+
+
+def test_a_class_that_is_given_is_found_even_when_it_has_moved():
+    class Local(GatedHead):
+        pass
+
+    assert find(type_name(Local), classes=[Local]) is Local
+    assert find("old.module:Local", classes=[Mine, Local]) is Local
+    assert find("old.module:Mine", classes=[Mine, Local]) is Mine
+
+
+def test_two_given_classes_of_one_name_are_refused():
+    one = types.new_class("Same", (EmptyHead,))
+    other = types.new_class("Same", (EmptyHead,))
+    with pytest.raises(ModelFolderError, match="classes holds several of that name"):
+        find("old:Same", classes=[one, other])
+
+
+def test_nothing_is_imported_by_a_name(monkeypatch, make_module):
+    module = make_module("user_heads", "from quaterion_models.heads import EmptyHead\nclass H(EmptyHead): pass")
+    assert find("user_heads:H") is module.H
+    sys.modules.pop("user_heads")
+
+    def forbidden(*_):
+        raise AssertionError("imported")
+
+    monkeypatch.setattr(importlib, "import_module", forbidden)
+    monkeypatch.setattr("builtins.__import__", forbidden)
+    with pytest.raises(
+        ModelFolderError, match=r"has not imported .*Import its module before loading, or pass classes="
+    ):
+        find("user_heads:H")
+
+
+def test_a_lazy_attribute_of_a_module_is_not_triggered(monkeypatch):
+    lazy = types.ModuleType("lazy_module")
+    lazy.__getattr__ = lambda name: pytest.fail("asked")  # type: ignore[method-assign]
+    monkeypatch.setitem(sys.modules, "lazy_module", lazy)
+    with pytest.raises(ModelFolderError, match="has not imported"):
+        find("lazy_module:Head")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "os:system",
+        "builtins:eval",
+        "subprocess:Popen",
+        "torch.nn.modules.linear:Linear",
+        "quaterion_models.heads.encoder_head:EncoderHead",
+        f"{SentenceTransformerEncoder.__module__}:SentenceTransformerEncoder",
+    ],
+)
+def test_what_is_no_head_is_refused(name):
+    with pytest.raises(ModelFolderError, match="is not a class of kind EncoderHead that can be built"):
+        find(name)
+
+
+@pytest.mark.parametrize(
+    "name", ["", ":", "os", "os:", ":system", "EmptyHead", "EmptyHead/2", "os:path.join.__globals__"]
+)
+def test_names_that_lead_nowhere_are_refused(name):
+    with pytest.raises(ModelFolderError, match=r"config\.json names"):
+        find(name)
+
+
+def test_a_head_is_no_encoder():
+    with pytest.raises(ModelFolderError, match="not a class of kind Encoder"):
+        find("GatedHead/1", Encoder)

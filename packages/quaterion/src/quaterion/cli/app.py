@@ -1,0 +1,41 @@
+"""The command `quaterion` and its options."""
+
+from typing import Annotated
+
+import typer
+
+from quaterion.cli.demo import HELP, demo
+from quaterion.cli.errors import EXIT_CODES
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app.command(help=HELP)(demo)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"quaterion {version('quaterion')}")
+        raise typer.Exit
+
+
+@app.callback(epilog=EXIT_CODES)
+def quaterion(
+    context: typer.Context,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[  # noqa: ARG001 - its callback does the work
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Fine-tune similarity models: frozen encoders, small heads, cached embeddings.
+
+    To see it work on a real task: quaterion demo
+    """
+    context.obj = debug
+
+
+def main() -> None:
+    """Runs the command line."""
+    app()
