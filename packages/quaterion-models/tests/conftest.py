@@ -19,6 +19,27 @@ def minilm_folder() -> Path:
     return Path(package.get_model_path())
 
 
+@pytest.fixture(scope="session")
+def copy_model() -> Callable[[Path, Path], Path]:
+    """Copies a model's folder, with its weights as second names of the same files: not to be written into."""
+    import shutil
+
+    def link(source: str, target: str) -> None:
+        if source.endswith(".safetensors"):
+            try:
+                os.link(source, target)
+            except OSError:  # another disk
+                pass
+            else:
+                return
+        shutil.copyfile(source, target)
+
+    def copy(source: Path, target: Path) -> Path:
+        return Path(shutil.copytree(source, target, copy_function=link))
+
+    return copy
+
+
 @pytest.fixture
 def make_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, str], ModuleType]]:
     """Writes a module of a user's own to a file and imports it; forgotten after the test."""

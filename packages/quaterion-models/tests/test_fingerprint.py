@@ -278,7 +278,7 @@ def test_a_tokenizer_counts_by_content_and_not_by_its_last_call(user):
     def make(words):
         vocabulary = {word: number for number, word in enumerate(words)}
         encoder = user.E()
-        encoder.tokenizer = tokenizers.Tokenizer(tokenizers.models.WordLevel(vocabulary, unk_token="a"))
+        encoder.tokenizer = tokenizers.Tokenizer(tokenizers.models.WordLevel(vocabulary, "a"))
         return encoder
 
     encoder = make(["a", "b"])

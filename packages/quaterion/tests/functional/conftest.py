@@ -9,6 +9,11 @@ from quaterion.functional import mining, row_blocks
 CompareBlocks = Callable[[Callable[[Tensor], Tensor], Tensor], None]
 
 
+@pytest.fixture(autouse=True)
+def seed() -> None:
+    torch.manual_seed(0)
+
+
 @pytest.fixture
 def compare_blocks(monkeypatch: pytest.MonkeyPatch) -> CompareBlocks:
     """Check that value and gradient of a formula do not depend on how many rows it takes at once."""

@@ -10,7 +10,7 @@ def test_a_batch_is_compared_with_itself() -> None:
     comparison = compare(embeddings, groups)
     assert comparison.shape == (4, 4)
     assert not comparison.empty
-    assert torch.equal(comparison.similarities(1, 3), similarity_matrix(embeddings)[1:3])
+    assert torch.allclose(comparison.similarities(1, 3), similarity_matrix(embeddings)[1:3])
     assert comparison.masks(1, 3).positive.tolist() == [[True, False, False, False], [False, False, False, True]]
 
 
@@ -18,7 +18,7 @@ def test_a_reference_replaces_the_batch_as_candidates() -> None:
     embeddings, reference = torch.randn(2, 3), torch.randn(5, 3)
     comparison = compare(embeddings, torch.tensor([0, 1]), reference, torch.tensor([0, 1, 2, 0, 0]), metric="manhattan")
     assert comparison.shape == (2, 5)
-    assert torch.equal(comparison.distances(0, 2), distance_matrix(embeddings, reference, "manhattan"))
+    assert torch.allclose(comparison.distances(0, 2), distance_matrix(embeddings, reference, "manhattan"))
     assert comparison.masks(0, 2).positive.tolist() == [[True, False, False, True, True], [False, True] + [False] * 3]
 
 

@@ -185,6 +185,7 @@ class SentenceTransformerEncoder(Encoder):
             check_version,
             field,
             read_json,
+            state_shapes,
         )
 
         folder = Path(path)
@@ -205,6 +206,8 @@ class SentenceTransformerEncoder(Encoder):
         foreign = [str(file) for file in model.rglob("*") if file.suffix in _PICKLES]
         if foreign:
             raise ModelFolderError(f"{foreign} could hold code: a saved encoder has its weights as safetensors only")
+        for weights in model.rglob("*.safetensors"):
+            state_shapes(weights)  # a truncated file is named here, not at the first forward
         try:
             check_declared_sizes(model)
             return cls(str(model), **options)

@@ -47,7 +47,7 @@ def find_model_folder(name_or_folder: str, revision: str | None = None) -> Path:
         ValueError: If there is no such folder and no such model, or neither can be reached.
     """
     folder = Path(name_or_folder)
-    if folder.is_dir():
+    if name_or_folder and folder.is_dir():
         return folder.resolve()
     looks_like_path = folder.is_absolute() or name_or_folder.startswith((".", "~")) or name_or_folder.count("/") > 1
     if looks_like_path or not name_or_folder or "\\" in name_or_folder:
@@ -100,10 +100,10 @@ def read_modules(folder: Path) -> list[Module]:
     modules = []
     for listed in entries if isinstance(entries, list) else [None]:
         entry = listed if isinstance(listed, dict) else {}
-        kind, place = str(entry.get("type", "")), entry.get("path")
-        if not kind or place is None:
-            raise ValueError(f"{path} must hold a list of modules with a type and a path")
-        place = str(place)
+        kind, place = entry.get("type"), entry.get("path")
+        if not isinstance(kind, str) or not isinstance(place, str):
+            reason = "must hold a list of modules, each with a type and a path"
+            raise ValueError(f"{path} {reason}")  # noqa: TRY004  # the file's content is wrong, not an argument
         name = kind.rpartition(".")[2]
         if not kind.startswith("sentence_transformers.") or name not in _MODULES:
             raise ValueError(

@@ -26,17 +26,16 @@ def print_report(result: "DemoResult", console: Console | None = None) -> None:
         result: What the demo found.
         console: Where to print; standard output by default.
     """
-    console = console or Console(highlight=False)
-    console = Console(file=console.file, width=min(WIDTH, console.width), highlight=False)
+    console = console or Console()
+    console = Console(file=console.file, width=min(WIDTH, console.width), highlight=False, markup=False)
     split = result.split
-    console.print()
     console.print(
-        f"Searched for {len(split.test):,} descriptions that training never saw, among all {len(result.entries):,} "
-        f"entries (learned from {len(split.train):,}, chose the epoch by {len(split.validation):,})."
+        f"\nSearched for {len(split.test):,} descriptions that training never saw, among all {len(result.entries):,} "
+        f"entries. Learned from {len(split.train):,}, and chose the epoch by {len(split.validation):,}.\n"
     )
-    console.print()
     console.print(_scores(result.before, result.after))
-    console.print("MRR: mean of 1 / rank of the right entry. recall@k: share found among the first k.", style="dim")
+    console.print("\nMRR: mean of 1 / rank of the right entry. recall@k: share found in the first k.", style="dim")
+    console.print("In brackets: 95 % bootstrap intervals.", style="dim")
     for answer in result.answers:
         console.print()
         console.print(_answer(answer))
@@ -52,9 +51,9 @@ def print_report(result: "DemoResult", console: Console | None = None) -> None:
 
 
 def _scores(before: Mapping[str, Interval], after: Mapping[str, Interval]) -> Table:
-    table = Table(title="Before and after fine-tuning (95 % intervals)", box=box.SIMPLE_HEAD, title_justify="left")
-    table.add_column("")
-    for name in ("before", "after", "gain"):
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False)
+    table.add_column("search")
+    for name in ("before training", "after training", "gain"):
         table.add_column(name, justify="right")
     for name, value in after.items():
         gain = value.value - before[name].value
@@ -67,10 +66,10 @@ def _cell(interval: Interval) -> str:
 
 
 def _answer(answer: "Answer") -> Group:
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), expand=True)
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, expand=True)
     table.add_column("", width=1)
-    table.add_column("before", ratio=1, no_wrap=True)
-    table.add_column("after", ratio=1, no_wrap=True)
+    table.add_column("before training", ratio=1, no_wrap=True)
+    table.add_column("after training", ratio=1, no_wrap=True)
     for rank, (old, new) in enumerate(zip(answer.before, answer.after, strict=True), start=1):
         found = new.name in [entry.name for entry in answer.before]
         table.add_row(str(rank), old.name, Text(new.name, style="" if found else "bold"))

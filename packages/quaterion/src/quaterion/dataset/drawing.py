@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader, IterableDataset, RandomSampler, SequentialSampler
 
+from quaterion.dataset.batch_samplers import TensorBatchSampler
+
 __all__ = ["IndexBatches"]
 
 
@@ -57,6 +59,8 @@ class IndexBatches:
         if isinstance(loader.dataset, IterableDataset):
             return _chunks(torch.arange(self._length), loader.batch_size or 1, drop_last=loader.drop_last)
         batch_sampler = loader.batch_sampler
+        if isinstance(batch_sampler, TensorBatchSampler):
+            return batch_sampler.index_batches()
         if type(batch_sampler) is BatchSampler:
             order = _whole_order(batch_sampler.sampler)
             if order is not None:

@@ -2,15 +2,17 @@
 
 import os
 from abc import abstractmethod
-from collections.abc import Hashable, Sequence, Sized
+from collections.abc import Callable, Hashable, Sequence, Sized
 from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, IterableDataset
 
 from quaterion.batch import GroupTargets, PairTargets
+from quaterion.dataset.batch_samplers import GroupBatchSampler, TensorBatchSampler, UniqueSubgroupBatchSampler
 from quaterion.dataset.labels import group_ids
+from quaterion.dataset.randomness import undisturbed_randomness
 from quaterion.dataset.similarity_samples import SimilarityGroupSample, SimilarityPairSample
 from quaterion_models.content_key import content_id
 
@@ -121,7 +123,12 @@ class GroupSimilarityDataLoader(SimilarityDataLoader[SimilarityGroupSample]):
 
     Args:
         dataset: Data set (or list) of `SimilarityGroupSample`.
+        groups_per_batch: P, for batches of P groups × K samples; with `samples_per_group`.
+        samples_per_group: K, for batches of P groups × K samples; with `groups_per_batch`.
         **kwargs: Arguments of `torch.utils.data.DataLoader`.
+
+    Raises:
+        ValueError: The data set is empty, or P × K batches cannot be drawn from it.
 
     Example:
         >>> data = [SimilarityGroupSample("orange", 0), SimilarityGroupSample("lemon", 0)]
@@ -129,6 +136,34 @@ class GroupSimilarityDataLoader(SimilarityDataLoader[SimilarityGroupSample]):
         >>> objects, labels["groups"].tolist()
         (['orange', 'lemon'], [0, 0])
     """
+
+    def __init__(
+        self,
+        dataset: Any,
+        *,
+        groups_per_batch: int | None = None,
+        samples_per_group: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if (groups_per_batch is None) != (samples_per_group is None):
+            raise ValueError(
+                f"Got groups_per_batch={groups_per_batch} and samples_per_group={samples_per_group}; expected both or "
+                "neither."
+            )
+        if groups_per_batch is not None and samples_per_group is not None:
+            kwargs = _composed(
+                dataset,
+                kwargs,
+                "P x K batches",
+                lambda generator: GroupBatchSampler(
+                    _labels_of(type(self), dataset)["groups"],
+                    groups_per_batch=groups_per_batch,
+                    samples_per_group=samples_per_group,
+                    generator=generator,
+                ),
+                size=groups_per_batch * samples_per_group,
+            )
+        super().__init__(dataset, **kwargs)
 
     @classmethod
     def collate_labels(cls, batch: list[SimilarityGroupSample]) -> dict[str, Tensor]:
@@ -183,7 +218,11 @@ class PairsSimilarityDataLoader(SimilarityDataLoader[SimilarityPairSample]):
 
     Args:
         dataset: Data set (or list) of `SimilarityPairSample`.
+        unique_subgroups: No two pairs of one subgroup in a batch of `batch_size` pairs.
         **kwargs: Arguments of `torch.utils.data.DataLoader`.
+
+    Raises:
+        ValueError: The data set is empty, or all its pairs are of one subgroup and are to be unique.
 
     Example:
         >>> data = [SimilarityPairSample("1", "one"), SimilarityPairSample("2", "two")]
@@ -191,6 +230,20 @@ class PairsSimilarityDataLoader(SimilarityDataLoader[SimilarityPairSample]):
         >>> objects, labels["pairs"].tolist()
         (['1', '2', 'one', 'two'], [[0, 2], [1, 3]])
     """
+
+    def __init__(self, dataset: Any, *, unique_subgroups: bool = False, **kwargs: Any) -> None:
+        if unique_subgroups:
+            size = kwargs.get("batch_size", 1)
+            kwargs = _composed(
+                dataset,
+                kwargs,
+                "unique_subgroups",
+                lambda generator: UniqueSubgroupBatchSampler(
+                    _labels_of(type(self), dataset)["subgroups"][: len(dataset)], batch_size=size, generator=generator
+                ),
+                size=size,
+            )
+        super().__init__(dataset, **kwargs)
 
     @classmethod
     def collate_labels(cls, batch: list[SimilarityPairSample]) -> dict[str, Tensor]:
@@ -262,6 +315,35 @@ class PairsSimilarityDataLoader(SimilarityDataLoader[SimilarityPairSample]):
             ids=torch.tensor(ids, dtype=torch.int64),
             negatives=torch.empty((0, 2), dtype=torch.int64) if negatives is None else negatives,
         )
+
+
+def _composed(
+    dataset: Any,
+    kwargs: dict[str, Any],
+    what: str,
+    sampler: Callable[[torch.Generator | None], TensorBatchSampler],
+    *,
+    size: int,
+) -> dict[str, Any]:
+    """A loader's arguments with a batch sampler of ours in place of what it composes itself."""
+    if not isinstance(dataset, Sized) or isinstance(dataset, IterableDataset):
+        raise TypeError(f"{what} need a data set with a length and items by index; got a {type(dataset).__name__}.")
+    rest = dict(kwargs)
+    asked = rest.pop("batch_size", size)
+    if asked != size:
+        raise ValueError(f"{what} have {size} samples, but batch_size={asked}. Leave batch_size out, or make it fit.")
+    rest.pop("shuffle", None)  # batches are always drawn at random
+    clash = sorted({"sampler", "batch_sampler", "drop_last"} & set(rest))
+    if clash:
+        raise ValueError(f"{what} compose the batches themselves; leave out {', '.join(clash)}.")
+    if not len(dataset):
+        return rest  # the base class says so
+    return {**rest, "batch_sampler": sampler(rest.get("generator"))}
+
+
+def _labels_of(loader_type: type[SimilarityDataLoader[Any]], dataset: Any) -> dict[str, Tensor]:
+    with undisturbed_randomness():
+        return loader_type.collate_labels([dataset[index] for index in range(len(dataset))])
 
 
 def _subgroup_ids(subgroups: list[Hashable]) -> Tensor:

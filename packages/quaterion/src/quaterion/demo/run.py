@@ -23,11 +23,7 @@ from quaterion.train.progress import progress_bar
 
 __all__ = ["DemoOptions", "DemoResult", "run_demo"]
 
-QUESTIONS = (
-    "run another program and read what it prints",
-    "find the three largest numbers in a list",
-    "delete a folder with everything in it",
-)
+QUESTIONS = ("wait until all threads are done", "measure how long code takes", "find files by a pattern")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -168,9 +168,7 @@ class Walk:
         members = vars(module)
         # Functions first: random.gauss is what one calls, not random.Random.gauss. An alias comes after the name that
         # the object gives itself.
-        for name in sorted(
-            _public(module), key=lambda n: (inspect.isclass(members[n]), getattr(members[n], "__name__", "") != n, n)
-        ):
+        for name in sorted(_public(module), key=lambda n: (inspect.isclass(members[n]), _own_name(members[n]) != n, n)):
             member = members[name]
             if module_name in ("builtins", self._home(module_name, name, member)) and self._first_time(member):
                 yield name
@@ -187,7 +185,7 @@ class Walk:
         return shown_by
 
     def _methods(self, class_name: str, owner: type) -> Iterator[Record]:
-        for name, member in sorted(vars(owner).items()):
+        for name, member in sorted(vars(owner).items(), key=lambda item: (_own_name(item[1]) != item[0], item[0])):
             unwrapped = member.__func__ if isinstance(member, classmethod | staticmethod) else member
             if name.startswith("_") or not inspect.isroutine(unwrapped) or not self._first_time(unwrapped):
                 continue
@@ -204,6 +202,10 @@ class Walk:
         new = id(member) not in self._seen
         self._seen.add(id(member))
         return new
+
+
+def _own_name(member: object) -> object:
+    return getattr(member, "__name__", None)
 
 
 def _public(module: types.ModuleType) -> set[str]:

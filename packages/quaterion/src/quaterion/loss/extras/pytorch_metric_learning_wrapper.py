@@ -1,6 +1,7 @@
 """Losses and miners of pytorch-metric-learning."""
 
 import copy
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +14,7 @@ from quaterion.loss.group_loss import GroupLoss
 
 __all__ = ["PytorchMetricLearningWrapper"]
 
-_TWO_VIEWS = ("SelfSupervisedLoss", "VICRegLoss")
+_WITHOUT_GROUPS = ("ManifoldLoss", "SelfSupervisedLoss", "VICRegLoss")
 
 
 class PytorchMetricLearningWrapper(GroupLoss):
@@ -23,14 +24,14 @@ class PytorchMetricLearningWrapper(GroupLoss):
     says. They wait for the GPU in each step and cannot be compiled, which the losses of `quaterion.loss` avoid.
 
     Args:
-        loss: One of `pytorch_metric_learning.losses`, except those that compare two views of the same objects.
+        loss: One of `pytorch_metric_learning.losses`, except the few that learn without labels.
         miner: One of `pytorch_metric_learning.miners`.
 
     Attributes:
-        num_groups: The loss's `num_classes`, where it has class weights; rows with group −1 are then left out.
+        num_groups: The loss's number of classes, where it has class weights; rows with group −1 are then left out.
 
     Raises:
-        TypeError: If the loss or miner is no module, or the loss compares two views.
+        TypeError: If the loss or miner is no module, or the loss learns without labels.
 
     Example:
         >>> from pytorch_metric_learning import losses, miners
@@ -47,26 +48,31 @@ class PytorchMetricLearningWrapper(GroupLoss):
                     f"{role} must be an object of pytorch_metric_learning, got {part!r}: build it first, for example "
                     "PytorchMetricLearningWrapper(losses.TripletMarginLoss(), miners.BatchHardMiner())"
                 )
-        if type(loss).__name__ in _TWO_VIEWS:
+        if type(loss).__name__ in _WITHOUT_GROUPS:
             raise TypeError(
-                f"{type(loss).__name__} compares two views of the same objects and knows no groups: use pairs with "
-                "MultipleNegativesRankingLoss instead"
+                f"{type(loss).__name__} learns without groups, from views or neighbours of the objects: choose a loss "
+                "that takes labels, or pairs with MultipleNegativesRankingLoss"
             )
         self.loss = loss
         self.miner = miner
-        count = getattr(loss, "num_classes", None)
-        self.num_groups = None if count is None else int(count)
+        self.num_groups = _num_classes(loss)
+        self._takes_reference = self._try_reference()
 
     @property
     def supports_memory(self) -> bool:
-        """Whether the loss takes reference embeddings; found by giving it some."""
-        groups = torch.tensor([0, 0, 1, 1])
-        vectors = torch.eye(4, 8)
-        twin = copy.deepcopy(self).cpu()
+        """Whether the loss and the miner take reference embeddings."""
+        return self._takes_reference
+
+    def _try_reference(self) -> bool:
+        # Which losses of the library take a reference is written nowhere but in what they raise: a copy is tried, now,
+        # because some cannot be copied once they have been used.
+        groups, vectors = torch.tensor([0, 0, 1, 1]), torch.eye(4, 8)
         try:
-            with torch.random.fork_rng(devices=[]):
+            with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                twin = copy.deepcopy(self).cpu()
                 twin(vectors, groups, reference=vectors.flip(0), reference_groups=groups.flip(0))
-        except (AssertionError, IndexError, TypeError, ValueError, RuntimeError):
+        except (AssertionError, AttributeError, IndexError, TypeError, ValueError, RuntimeError):
             return False
         return True
 
@@ -102,3 +108,16 @@ class PytorchMetricLearningWrapper(GroupLoss):
             mined = None if self.miner is None else self.miner(rows, groups, **memory)
             value: Tensor = self.loss(rows, groups, mined, **memory)
         return value
+
+
+def _num_classes(loss: nn.Module) -> int | None:
+    proxies, weight, beta = (getattr(loss, name, None) for name in ("proxies", "W", "beta"))
+    count = getattr(loss, "num_classes", None)
+    if isinstance(count, int) and count > 0:
+        return count
+    if isinstance(proxies, Tensor):
+        return proxies.shape[0]
+    if isinstance(weight, Tensor):
+        return weight.shape[1]
+    # MarginLoss may have a boundary per class.
+    return beta.numel() if isinstance(beta, Tensor) and beta.numel() > 1 else None

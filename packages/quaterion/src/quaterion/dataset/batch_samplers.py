@@ -1,0 +1,172 @@
+"""Batches composed by label: P groups × K samples, and pairs of which no two share a subgroup.
+
+Both work on tensors of labels that are read once. Each draws a batch of sample indices with a few vector
+operations, and both are ordinary batch samplers for a DataLoader too.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+from torch.utils.data import Sampler
+
+__all__ = ["GroupBatchSampler", "TensorBatchSampler", "UniqueSubgroupBatchSampler"]
+
+
+class TensorBatchSampler(Sampler[list[int]], ABC):
+    """A batch sampler that draws whole tensors of indices.
+
+    Args:
+        generator: Source of randomness; None seeds one from torch's global generator for each epoch, as torch's own
+            `RandomSampler` does.
+    """
+
+    def __init__(self, generator: torch.Generator | None) -> None:
+        self.generator = generator
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Batches in an epoch."""
+
+    @abstractmethod
+    def draw(self, generator: torch.Generator) -> Iterator[Tensor]:
+        """Draws an epoch's batches.
+
+        Args:
+            generator: Source of randomness.
+
+        Returns:
+            int64 `[B]` index tensors.
+        """
+
+    def index_batches(self) -> Iterator[Tensor]:
+        """An epoch's batches as tensors, which training from a cache uses."""
+        generator = self.generator
+        if generator is None:
+            generator = torch.Generator()
+            generator.manual_seed(int(torch.empty((), dtype=torch.int64).random_().item()))
+        return self.draw(generator)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        # A generator: a DataLoader makes the iterator before it draws its workers' seed, and ours comes after that.
+        for batch in self.index_batches():
+            yield batch.tolist()
+
+
+class GroupBatchSampler(TensorBatchSampler):
+    """Draws batches of P groups with K samples of each, without which a batch of many groups holds no positives.
+
+    Groups are visited in random order, each as often as the others, and each group's samples in random order, so that
+    over an epoch samples of a group are drawn equally often (give or take one). A group with fewer than K samples
+    gives some of them twice.
+
+    Args:
+        groups: int64 `[N]`, group of each sample.
+        groups_per_batch: P, at least 2.
+        samples_per_group: K, at least 2.
+        generator: Source of randomness; None uses torch's global one.
+
+    Raises:
+        ValueError: P is larger than the number of groups, or K larger than every group.
+
+    Example:
+        >>> sampler = GroupBatchSampler(torch.tensor([0, 0, 1, 1, 2, 2]), groups_per_batch=2, samples_per_group=2)
+        >>> len(sampler), len(next(iter(sampler)))
+        (1, 4)
+    """
+
+    def __init__(
+        self,
+        groups: Tensor,
+        *,
+        groups_per_batch: int,
+        samples_per_group: int,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__(generator)
+        _, self._group, counts = torch.unique(groups, return_inverse=True, return_counts=True)
+        for name, value in (("groups_per_batch", groups_per_batch), ("samples_per_group", samples_per_group)):
+            if not isinstance(value, int) or value < 2:
+                raise ValueError(
+                    f"{name}={value!r}; expected an int of at least 2, to compare objects with each other."
+                )
+        if groups_per_batch > len(counts):
+            raise ValueError(
+                f"groups_per_batch={groups_per_batch}, but the data set has {len(counts)} groups. "
+                f"Expected at most {len(counts)}."
+            )
+        if samples_per_group > int(counts.max()):
+            raise ValueError(
+                f"samples_per_group={samples_per_group}, but the largest group has {int(counts.max())} samples. "
+                f"Expected at most {int(counts.max())}."
+            )
+        self._counts, self._starts = counts, counts.cumsum(0) - counts
+        self._p, self._k = groups_per_batch, samples_per_group
+
+    def __len__(self) -> int:
+        return max(1, len(self._group) // (self._p * self._k))
+
+    def draw(self, generator: torch.Generator) -> Iterator[Tensor]:
+        """See `TensorBatchSampler.draw`."""
+        # Samples sorted by group, in random order inside each: a stable sort of a random permutation.
+        shuffled = torch.randperm(len(self._group), generator=generator)
+        by_group = shuffled[torch.argsort(self._group[shuffled], stable=True)]
+        taken = torch.zeros_like(self._counts)  # how many samples of each group were drawn so far
+        steps = torch.arange(self._k)
+        order, place = torch.randperm(len(self._counts), generator=generator), 0
+        for _ in range(len(self)):
+            if place + self._p > len(order):
+                # Groups left over wait for no one: the next round begins with all of them.
+                order, place = torch.randperm(len(self._counts), generator=generator), 0
+            chosen = order[place : place + self._p]  # [P]
+            place += self._p
+            within = (taken[chosen, None] + steps) % self._counts[chosen, None]  # [P, K]
+            taken[chosen] += self._k
+            yield by_group[(self._starts[chosen, None] + within).flatten()]
+
+
+class UniqueSubgroupBatchSampler(TensorBatchSampler):
+    """Draws batches of pairs in which every pair has another subgroup, so that in-batch negatives are true negatives.
+
+    Every pair is drawn once in an epoch. With B pairs to a batch there are N / B batches, or as many as the largest
+    subgroup has pairs, whichever is more; they are of equal size, give or take one.
+
+    Args:
+        subgroups: int64 `[N]`, subgroup of each pair.
+        batch_size: Most pairs in a batch.
+        generator: Source of randomness; None uses torch's global one.
+
+    Raises:
+        ValueError: The batch size is no positive int, or all pairs are of one subgroup.
+
+    Example:
+        >>> sampler = UniqueSubgroupBatchSampler(torch.tensor([5, 5, 6, 7]), batch_size=4)
+        >>> sorted(len(batch) for batch in sampler)
+        [2, 2]
+    """
+
+    def __init__(self, subgroups: Tensor, *, batch_size: int, generator: torch.Generator | None = None) -> None:
+        super().__init__(generator)
+        if not isinstance(batch_size, int) or batch_size < 1:
+            raise ValueError(f"batch_size={batch_size!r}; expected an int of at least 1.")
+        _, self._subgroup, counts = torch.unique(subgroups, return_inverse=True, return_counts=True)
+        if len(counts) == 1 and len(subgroups) > 1:
+            raise ValueError(
+                f"unique_subgroups=True, but all {len(subgroups)} pairs are of one subgroup, so every batch would hold "
+                "one pair. Give the pairs subgroups, or leave unique_subgroups out."
+            )
+        self._batches = max(-(-len(subgroups) // batch_size), int(counts.max()))
+
+    def __len__(self) -> int:
+        return self._batches
+
+    def draw(self, generator: torch.Generator) -> Iterator[Tensor]:
+        """See `TensorBatchSampler.draw`."""
+        shuffled = torch.randperm(len(self._subgroup), generator=generator)
+        names = torch.randperm(int(self._subgroup.max()) + 1, generator=generator)
+        runs = shuffled[torch.argsort(names[self._subgroup[shuffled]], stable=True)]
+        # Pairs of one subgroup stand side by side, and at most as many as there are batches: dealt out in turn like
+        # cards, no two of them meet.
+        order = torch.randperm(self._batches, generator=generator)
+        return (runs[first :: self._batches] for first in order.tolist())
