@@ -92,7 +92,14 @@ class Meta(Sequence[dict[str, Any]]):
         Returns:
             Their side information, with the same table.
         """
-        return Meta(self.table, self.codes[rows.to("cpu")])
+        return self._with(self.codes[rows.to("cpu")])
+
+    def _with(self, codes: Tensor) -> Meta:
+        # Codes taken from checked ones need no check: this runs in every training step.
+        taken = object.__new__(Meta)
+        taken.table = self.table
+        taken.codes = codes
+        return taken
 
     def __len__(self) -> int:
         return len(self.codes)
@@ -103,7 +110,7 @@ class Meta(Sequence[dict[str, Any]]):
     def __getitem__(self, index: slice) -> Meta: ...
     def __getitem__(self, index: int | slice) -> dict[str, Any] | Meta:
         if isinstance(index, slice):
-            return Meta(self.table, self.codes[index])
+            return self._with(self.codes[index])
         return self.table[int(self.codes[index])]
 
     def __repr__(self) -> str:

@@ -130,14 +130,17 @@ class Batch(NamedTuple):
     Attributes:
         features: Input of the encoders, cached or raw.
         targets: What the loss and the metrics take.
+        source: Name of the data set, where a training has several.
     """
 
     features: Features
     targets: GroupTargets | PairTargets
+    source: str | None = None
 
     def to(self, device: torch.device | str | int, *, non_blocking: bool = False) -> Self:
         """Return the same batch on the device."""
         return type(self)(
             self.features.to(device, non_blocking=non_blocking),
             self.targets.to(device, non_blocking=non_blocking),
+            self.source,
         )

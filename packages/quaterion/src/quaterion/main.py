@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
+from quaterion.dataset.multi_data_loader import MultiSimilarityDataLoader
 from quaterion.dataset.similarity_data_loader import SimilarityDataLoader
 from quaterion.train.defaults import trainer_defaults
 from quaterion.train.fit import fit
@@ -37,7 +38,7 @@ class Quaterion:
         cls,
         trainable_model: TrainableModel,
         trainer: pl.Trainer | None,
-        train_dataloader: Loader,
+        train_dataloader: Loader | MultiSimilarityDataLoader,
         val_dataloader: Loader | Sequence[Loader] | Mapping[str, Loader] | None = None,
         ckpt_path: str | Path | None = None,
     ) -> None:
@@ -49,7 +50,8 @@ class Quaterion:
         Args:
             trainable_model: What to train.
             trainer: Trainer of `pytorch_lightning`; None takes one with `trainer_defaults`.
-            train_dataloader: Training data, of the kind that the model's loss takes.
+            train_dataloader: Training data, of the kind that the loss takes; several data sets in a
+                `MultiSimilarityDataLoader`.
             val_dataloader: Validation data: one loader, or a list or dictionary of loaders.
             ckpt_path: Checkpoint of an earlier run to resume from.
 
@@ -61,7 +63,9 @@ class Quaterion:
         fit(trainable_model, trainer, train_dataloader, val_dataloader, ckpt_path)
 
     @classmethod
-    def evaluate(cls, evaluator: "Evaluator", dataset: Any, model: SimilarityModel | TrainableModel) -> dict[str, Tensor]:
+    def evaluate(
+        cls, evaluator: "Evaluator", dataset: Any, model: SimilarityModel | TrainableModel
+    ) -> dict[str, Tensor]:
         """Computes metrics of a model over a data set.
 
         Args:

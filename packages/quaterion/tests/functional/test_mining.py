@@ -7,7 +7,7 @@ from quaterion.functional.similarity import METRICS, distance_matrix
 
 
 @pytest.mark.parametrize("metric", METRICS)
-@pytest.mark.parametrize("block", [2**20, 16])
+@pytest.mark.parametrize("block", [2**21, 16])
 def test_the_hardest_pairs_are_those_of_the_whole_matrix(
     metric: str, block: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,7 +10,7 @@ from quaterion.functional.multi_similarity import multi_similarity_loss
 def test_only_pairs_harder_than_some_pair_of_the_other_kind_count() -> None:
     embeddings = torch.tensor([[1.0, 0.0], [0.6, 0.8], [0.8, 0.6]])
     groups = torch.tensor([0, 0, 1])
-    # First: s_p = 0.6, s_n = 0.8: both are hard. Second: s_p = 0.6, s_n = 0.96: both. Third: no positive, nothing mined.
+    # First: s_p = 0.6, s_n = 0.8: both are hard. Second: s_p = 0.6, s_n = 0.96: both. Third: no positive, none.
     expected = (
         2 * math.log(1 + math.exp(-2 * (0.6 - 0.5))) / 2
         + math.log(1 + math.exp(50 * (0.8 - 0.5))) / 50

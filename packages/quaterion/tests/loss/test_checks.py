@@ -36,5 +36,7 @@ def test_what_is_no_count_is_refused(value: int) -> None:
 
 
 def test_scores_that_are_no_numbers_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"L needs scores in \[0, 1\], but 1 of 2 pairs have another score, the first nan"):
+    with pytest.raises(
+        ValueError, match=r"L needs scores in \[0, 1\], but 1 of 2 pairs have another score, the first nan"
+    ):
         check_scores("L", torch.tensor([1.0, torch.nan]), 0.0, 1.0)

@@ -32,5 +32,7 @@ def test_objects_that_the_teacher_does_not_know_are_found_when_fit_starts() -> N
     targets = PairTargets(
         torch.tensor([[0, 1]]), torch.ones(1), torch.zeros(2).long(), torch.tensor([0, 9]), torch.zeros(0, 2).long()
     )
-    with pytest.raises(ValueError, match="the teacher has no vector for 1 of 2 objects of the data, the first with id 9"):
+    with pytest.raises(
+        ValueError, match="the teacher has no vector for 1 of 2 objects of the data, the first with id 9"
+    ):
         loss.prepare_fit(targets)

@@ -95,7 +95,9 @@ def test_a_recorded_module_is_no_child() -> None:
 def test_targets_of_the_wrong_kind_name_both_and_say_what_to_use() -> None:
     with pytest.raises(TypeError, match="TripletLoss takes GroupTargets, but the data gives PairTargets: use Group"):
         TripletLoss().check_targets(PAIRS)
-    with pytest.raises(TypeError, match="ContrastiveLoss takes PairTargets, but the data gives GroupTargets: use Pairs"):
+    with pytest.raises(
+        TypeError, match="ContrastiveLoss takes PairTargets, but the data gives GroupTargets: use Pairs"
+    ):
         ContrastiveLoss().check_targets(GROUPS)
     with pytest.raises(TypeError, match="TripletLoss takes GroupTargets"):
         TripletLoss().compute(torch.zeros(2, 2), PAIRS)

@@ -13,7 +13,7 @@ from quaterion.dataset import (
     SimilarityGroupSample,
     SimilarityPairSample,
 )
-from quaterion.loss import MultipleNegativesRankingLoss
+from quaterion.loss import ContrastiveLoss, MultipleNegativesRankingLoss
 from quaterion.train.cache import CacheConfig, CacheType
 from quaterion.train.xbm import XbmConfig
 from quaterion_models.heads import EmptyHead, GatedHead
@@ -188,8 +188,8 @@ def test_a_data_set_that_changes_between_reads_is_refused(model_type, encoder_ty
 
 
 def test_memory_is_refused_for_a_loss_that_cannot_use_it(model_type, make_trainer):
-    model = model_type(loss=MultipleNegativesRankingLoss(), xbm=XbmConfig())
-    with pytest.raises(ValueError, match="cross-batch memory, which MultipleNegativesRankingLoss cannot use"):
+    model = model_type(loss=ContrastiveLoss(), xbm=XbmConfig())
+    with pytest.raises(ValueError, match="cross-batch memory, which ContrastiveLoss cannot use"):
         Quaterion.fit(model, make_trainer(max_epochs=1), pair_loader(1, 1))
 
 

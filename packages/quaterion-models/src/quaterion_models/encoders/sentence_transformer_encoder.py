@@ -102,8 +102,8 @@ class SentenceTransformerEncoder(Encoder):
     def embedding_size(self) -> int:
         """Length of the vectors, from the model's configuration where that tells it."""
         if self._size is None:
-            size = declared_size(self.folder)
-            self._size = size if size is not None else int(self._loaded().get_embedding_dimension())
+            declared = declared_size(self.folder)
+            self._size = int(self._loaded().get_embedding_dimension()) if declared is None else declared
         return self._size
 
     def get_collate_fn(self) -> CollateFnType:

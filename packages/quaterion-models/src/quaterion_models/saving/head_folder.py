@@ -36,7 +36,7 @@ from quaterion_models.saving.files import (
 from quaterion_models.saving.layers import layer_from_spec, layer_to_spec
 from quaterion_models.saving.registry import find_type, type_name
 
-_MOST_PARTS = 10_000
+_MOST_PARTS = 1000
 
 
 def head_to_spec(head: EncoderHead) -> dict[str, Any]:

@@ -62,6 +62,8 @@ class BatchSource:
     device: torch.device
     stores: dict[str, EmbeddingStore] = field(default_factory=dict)
     progress: Progress = _silent
+    needs_all_targets: bool = False
+    """Targets are needed of all samples, however long it takes to read them."""
 
     def __post_init__(self) -> None:
         self.cached = {} if self.config is None else cached_encoders(self.model, self.config)
@@ -79,7 +81,8 @@ class BatchSource:
         Returns:
             The reading; None where there is none.
         """
-        if not self.cached and isinstance(loader.dataset, IterableDataset):
+        everything = bool(self.cached) or self.needs_all_targets
+        if not everything and isinstance(loader.dataset, IterableDataset):
             return None
         readings = {key: ObjectReading(self._key_of(key), encoder.length) for key, encoder in self.cached.items()}
         return read_data_set(
@@ -87,7 +90,7 @@ class BatchSource:
             readings,
             self._collate(running=()),
             two_sided=self.model.two_sided,
-            max_seconds=math.inf if self.cached else TARGET_SECONDS,
+            max_seconds=math.inf if everything else TARGET_SECONDS,
         )
 
     def batches(self, loader: SimilarityDataLoader[Any], reading: SampleReading | None) -> Iterable[Batch]:
@@ -104,16 +107,26 @@ class BatchSource:
             ValueError: An encoder gives vectors that cannot be used.
             OSError: The folder of the cache cannot be written.
         """
-        placed = {} if reading is None else {key: self._place(key, loader, reading) for key in self.cached}
+        placed = {} if reading is None else {key: self.place(key, loader, reading) for key in self.cached}
         running = [key for key in self.model.encoders if key not in placed]
-        if running or reading is None:
+        if running or not self.cached or reading is None:
             keys = {key: self._key_of(key) for key in placed}
             collate = RawCollate(loader, self._collate(running), two_sided=self.model.two_sided, keys=keys)
             return RawBatches(loader, collate, placed)
         meta = None if reading.metas is None else Meta.of(reading.metas)
         return CachedBatches(IndexBatches(loader, length=len(reading.table)), reading.table, placed, meta)
 
-    def _place(self, key: str, loader: SimilarityDataLoader[Any], reading: SampleReading) -> PlacedVectors:
+    def place(self, key: str, loader: SimilarityDataLoader[Any], reading: SampleReading) -> PlacedVectors:
+        """Encodes what a store lacks and places the data set's vectors.
+
+        Args:
+            key: A cached encoder.
+            loader: The user's loader, which stays as it is.
+            reading: The reading of its data set.
+
+        Returns:
+            Vectors of the data set's objects.
+        """
         encoder, store = self.cached[key], self._store(key)
         plan = plan_fill(store, reading.keys[key], reading.lengths[key], batch_size=self._config.batch_size)
         if plan.count:

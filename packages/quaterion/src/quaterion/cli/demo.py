@@ -39,11 +39,11 @@ def demo(
 ) -> None:
     """See `HELP`, which is what the command shows."""
     with command_errors(debug=bool(context.obj)):
+        _check_writable(out, json)
         typer.echo("Loading ...", err=True)
         from quaterion.cli.demo_report import print_report
         from quaterion.demo.run import QUESTIONS, DemoOptions, run_demo
 
-        _check_writable(out, json)
         options = DemoOptions(out=out, cache=cache, questions=query or QUESTIONS, epochs=epochs, seed=seed, limit=limit)
         result = run_demo(options)
         if json is not None:
@@ -56,4 +56,7 @@ def _check_writable(out: Path, json: Path | None) -> None:
     out.mkdir(parents=True, exist_ok=True)
     if json is not None:
         json.parent.mkdir(parents=True, exist_ok=True)
+        new = not json.exists()
         json.open("a", encoding="utf-8").close()
+        if new:
+            json.unlink()

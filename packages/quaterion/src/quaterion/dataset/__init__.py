@@ -1,6 +1,7 @@
 """Samples of similarity data, the loaders that batch them, and labels as integers."""
 
 from quaterion.dataset.labels import LabelIndex, group_id, group_ids
+from quaterion.dataset.multi_data_loader import MultiSimilarityDataLoader
 from quaterion.dataset.similarity_data_loader import (
     GroupSimilarityDataLoader,
     PairsSimilarityDataLoader,
@@ -12,6 +13,7 @@ from quaterion.dataset.similarity_samples import SimilarityGroupSample, Similari
 __all__ = [
     "GroupSimilarityDataLoader",
     "LabelIndex",
+    "MultiSimilarityDataLoader",
     "PairsSimilarityDataLoader",
     "SimilarityDataLoader",
     "SimilarityGroupDataset",

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from quaterion_models.content_key import content_id
 
@@ -86,50 +86,105 @@ def group_ids(labels: Iterable[Any]) -> Tensor:
     return torch.tensor(ids, dtype=torch.int64)
 
 
-class LabelIndex:
-    """The classes 0..G−1 of a data set's labels, so that class weights have a row for each group.
+class LabelIndex(nn.Module):
+    """Classes 0..G−1 of a data set's labels, so that a loss has a row of weights for each group.
 
-    Ints that already are 0..G−1 keep their values; other labels are numbered in sorted order of their ids,
-    so the order in which the data set is read does not matter.
+    Ints that already lie in 0..G−1 keep their values. Other labels are numbered in their sorted order (that of their
+    ids where they cannot be compared), whatever the order of the data. Labels of a later data set get the rows that
+    are still free. The index is a part of the model: checkpoints hold it.
 
     Args:
-        ids: int64 ids `[N]` of the data set's labels, from `group_ids`.
-        names: The label behind each id, kept for saving beside the class weights.
-        num_groups: Number of rows that the class weights have.
-
-    Raises:
-        ValueError: There are more groups than class weights.
+        num_groups: G, rows of the class weights.
 
     Example:
-        >>> index = LabelIndex(torch.tensor([30, 10, 30]), names={10: "ten", 30: "thirty"}, num_groups=2)
-        >>> index.classes(torch.tensor([10, 30, 99])).tolist()
-        [0, 1, -1]
+        >>> index = LabelIndex(num_groups=3)
+        >>> ids = group_ids(["thirty", "ten", "thirty"])
+        >>> index.learn(ids, names=dict(zip(ids.tolist(), ["thirty", "ten", "thirty"])))
+        >>> index(ids).tolist(), index(group_ids(["new"])) < 0
+        ([1, 0, 1], tensor([True]))
         >>> index.labels
-        ['ten', 'thirty']
+        ['ten', 'thirty', None]
     """
 
-    def __init__(self, ids: Tensor, *, names: dict[int, Any] | None = None, num_groups: int) -> None:
-        distinct = torch.unique(ids)
-        if distinct.numel() > num_groups:
-            raise ValueError(
-                f"The data set has {distinct.numel()} groups, but the loss has weights for num_groups={num_groups}. "
-                f"Build the loss with num_groups={distinct.numel()} or more."
-            )
-        keeps_values = distinct.numel() == 0 or (int(distinct[0]) >= 0 and int(distinct[-1]) < num_groups)
-        self._ids = torch.arange(num_groups) if keeps_values else distinct
-        names = names or {}
-        self.labels: list[Any] = [names.get(int(i), int(i)) for i in self._ids]
+    ids: Tensor
+    classes: Tensor
 
-    def classes(self, ids: Tensor) -> Tensor:
-        """Class of each id, −1 for an id the index does not know.
+    def __init__(self, num_groups: int) -> None:
+        super().__init__()
+        self.labels: list[Any] = [None] * num_groups
+        """Label of each class, None for a row that no label has yet."""
+        # Sorted ids and the class of each; free places hold the largest int64.
+        self.register_buffer("ids", torch.full((num_groups,), _FREE))
+        self.register_buffer("classes", torch.full((num_groups,), -1))
+
+    def learn(self, ids: Tensor, names: dict[int, Any]) -> None:
+        """Takes up the labels of a training set.
+
+        Args:
+            ids: int64 `[N]`, ids of the labels.
+            names: The label behind each id.
+
+        Raises:
+            ValueError: There are more groups than rows of class weights.
+        """
+        size = len(self.labels)
+        known = self.ids[self.ids != _FREE]
+        distinct = torch.unique(ids.to(self.ids.device))
+        new = distinct[~torch.isin(distinct, known)].tolist()
+        if len(known) + len(new) > size:
+            raise ValueError(
+                f"The data set has {len(distinct)} groups, {len(new)} of them new, but the loss has weights for "
+                f"num_groups={size} and {size - len(known)} of them are free. "
+                f"Build the loss with num_groups={len(known) + len(new)} or more."
+            )
+        if len(known) == 0 and all(0 <= one < size for one in new):
+            self._assign(list(range(size)), list(range(size)), list(range(size)))
+        elif new:
+            free = sorted(set(range(size)) - set(self.classes.tolist()))
+            new = _sorted(new, names)
+            self._assign(new, free[: len(new)], [names.get(one, one) for one in new])
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """Class of each label; labels that training never saw get negative numbers, each label its own.
+
+        Losses with class weights skip negative groups, and others that share the batch still tell them apart.
 
         Args:
             ids: int64 `[B]`.
 
         Returns:
-            int64 `[B]` in −1..G−1.
+            int64 `[B]`, below G.
         """
-        if self._ids.numel() == 0:
-            return torch.full_like(ids, -1)
-        position = torch.searchsorted(self._ids, ids).clamp_(max=self._ids.numel() - 1)
-        return torch.where(self._ids[position] == ids, position, -1)
+        place = torch.searchsorted(self.ids, ids).clamp(max=len(self.labels) - 1)
+        return torch.where(self.ids[place] == ids, self.classes[place], -1 - (ids & _62_BITS))
+
+    def get_extra_state(self) -> list[Any]:
+        """Labels for checkpoints; those that are no plain values as text."""
+        plain = (str, int, float, bool, bytes, type(None))
+        return [label if isinstance(label, plain) else repr(label) for label in self.labels]
+
+    def set_extra_state(self, state: list[Any]) -> None:
+        """Restores the labels."""
+        self.labels = list(state)
+
+    def _assign(self, ids: list[int], classes: list[int], labels: list[Any]) -> None:
+        for one, label in zip(classes, labels, strict=True):
+            self.labels[one] = label
+        taken = self.ids != _FREE
+        device = self.ids.device
+        all_ids = torch.cat([self.ids[taken], torch.tensor(ids, device=device)])
+        all_classes = torch.cat([self.classes[taken], torch.tensor(classes, device=device)])
+        order = all_ids.argsort()
+        self.ids[: len(order)] = all_ids[order]
+        self.classes[: len(order)] = all_classes[order]
+
+
+_FREE = 2**63 - 1
+_62_BITS = 2**62 - 1
+
+
+def _sorted(ids: list[int], names: dict[int, Any]) -> list[int]:
+    try:
+        return sorted(ids, key=lambda one: names.get(one, one))
+    except TypeError:
+        return sorted(ids)

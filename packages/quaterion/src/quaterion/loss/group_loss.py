@@ -95,11 +95,10 @@ class GroupLoss(SimilarityLoss):
         super().check_targets(targets)
         if self.num_groups is None or not isinstance(targets, GroupTargets) or targets.groups.numel() == 0:
             return
-        low, high = int(targets.groups.min()), int(targets.groups.max())
-        if low < -1 or high >= self.num_groups:
-            wrong = high if high >= self.num_groups else low
+        high = int(targets.groups.max())
+        if high >= self.num_groups:
             raise ValueError(
                 f"{type(self).__name__} has class weights for the groups 0..{self.num_groups - 1}, but the "
-                f"data contains group {wrong}: pass num_groups={high + 1} or more, or map the labels to "
-                "0..G-1 (-1 marks a group to skip)"
+                f"data contains group {high}: pass num_groups={high + 1} or more, or map the labels to "
+                "0..G-1 (a negative one marks a group to skip)"
             )

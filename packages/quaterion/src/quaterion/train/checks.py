@@ -1,5 +1,6 @@
 """What must hold before a training starts."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -10,10 +11,16 @@ from quaterion.dataset.similarity_data_loader import (
     PairsSimilarityDataLoader,
     SimilarityDataLoader,
 )
-from quaterion.loss import GroupLoss, PairwiseLoss
+from quaterion.loss import CombinedLoss, SimilarityLoss
 from quaterion.train.trainable_model import TrainableModel
 
-__all__ = ["check_loader", "check_model", "check_training_targets"]
+__all__ = ["check_loader", "check_model", "check_training_targets", "loss_of_each"]
+
+
+_LOADERS: dict[Any, type[SimilarityDataLoader[Any]]] = {
+    GroupTargets: GroupSimilarityDataLoader,
+    PairTargets: PairsSimilarityDataLoader,
+}
 
 
 def check_model(model: Any) -> None:
@@ -41,30 +48,56 @@ def check_model(model: Any) -> None:
             f"{type(model.loss).__name__} has a parameter with a gradient. Choose a head with parameters, such as "
             "SkipConnectionHead, or make an encoder trainable."
         )
-    if model.has_memory and not (isinstance(model.loss, GroupLoss) and model.loss.supports_memory):
+    if model.has_memory and not model.loss.supports_memory:
         raise ValueError(
             f"{name}.configure_xbm asks for cross-batch memory, which {type(model.loss).__name__} cannot use. "
-            "Choose a group loss that compares objects with each other, such as TripletLoss, or drop configure_xbm."
+            "Choose a loss that compares objects with each other, such as TripletLoss, or drop configure_xbm."
         )
 
 
-def check_loader(model: TrainableModel, loader: Any, role: str) -> None:
-    """Refuses a loader that does not give what the model's loss takes.
+def loss_of_each(
+    model: TrainableModel, train: Mapping[str, Any], validation: Mapping[str, Any], *, by_source: bool
+) -> dict[str, SimilarityLoss]:
+    """The loss of each data set: its own where a `CombinedLoss` has losses by the names of the data sets.
 
     Args:
-        model: The model.
+        model: The model; whether each data set has its own loss is noted in it.
+        train: Training loaders by name.
+        validation: Validation loaders by name.
+        by_source: Whether the training is on named data sets.
+
+    Returns:
+        Losses by the names of both.
+
+    Raises:
+        ValueError: Validation data have no name that the losses know.
+    """
+    loss = model.loss
+    model.loss_by_source = by_source and isinstance(loss, CombinedLoss) and set(train) <= set(loss.names)
+    if not model.loss_by_source or not isinstance(loss, CombinedLoss):
+        return dict.fromkeys([*train, *validation], loss)
+    unknown = sorted(set(validation) - set(loss.names))
+    if unknown:
+        raise ValueError(
+            f"Each data set is trained with its own loss ({', '.join(loss.names)}), but the validation data are named "
+            f"{unknown}. Pass val_dataloader as a dictionary with names of the losses."
+        )
+    return {name: loss.loss_of(name) for name in [*train, *validation]}
+
+
+def check_loader(loss: SimilarityLoss, loader: Any, role: str) -> None:
+    """Refuses a loader that does not give what a loss takes.
+
+    Args:
+        loss: The loss.
         loader: What the user passed.
         role: "train_dataloader" or "val_dataloader", for the message.
 
     Raises:
         TypeError: The loader is of another kind.
     """
-    loss = model.loss
-    expected: Any = SimilarityDataLoader
-    if isinstance(loss, GroupLoss):
-        expected = GroupSimilarityDataLoader
-    elif isinstance(loss, PairwiseLoss):
-        expected = PairsSimilarityDataLoader
+    target_type = getattr(loss, "target_type", None)  # a combination may take both kinds
+    expected = _LOADERS.get(target_type, SimilarityDataLoader)
     if not isinstance(loader, expected):
         raise TypeError(
             f"Quaterion.fit got {role}={type(loader).__name__}, but {type(loss).__name__} takes the batches of a "

@@ -1,22 +1,28 @@
 """Training: checks first, then the caches, then Lightning's own loop over our batches."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import logging
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from quaterion.batch import Batch
+from quaterion.batch import Batch, GroupTargets
 from quaterion.cache.prepare import BatchSource
+from quaterion.dataset.multi_data_loader import MultiBatches, MultiSimilarityDataLoader, NamedBatches
 from quaterion.dataset.reading import SampleReading
 from quaterion.dataset.similarity_data_loader import SimilarityDataLoader
-from quaterion.train.checks import check_loader, check_model, check_training_targets
+from quaterion.loss import SimilarityLoss
+from quaterion.train.checks import check_loader, check_model, check_training_targets, loss_of_each
 from quaterion.train.defaults import trainer_defaults
 from quaterion.train.lightning import check_trainer, pl, without_misplaced_warnings
 from quaterion.train.progress import progress_bar
+from quaterion.train.teachers import bind_teachers
 from quaterion.train.trainable_model import TrainableModel
 
 __all__ = ["fit", "prepare_batches"]
+
+logger = logging.getLogger(__name__)
 
 Loader = SimilarityDataLoader[Any]
 ValLoaders = Loader | Sequence[Loader] | Mapping[str, Loader] | None
@@ -25,7 +31,7 @@ ValLoaders = Loader | Sequence[Loader] | Mapping[str, Loader] | None
 def fit(
     trainable_model: TrainableModel,
     trainer: pl.Trainer | None,
-    train_dataloader: Loader,
+    train_dataloader: Loader | MultiSimilarityDataLoader,
     val_dataloader: ValLoaders = None,
     ckpt_path: str | Path | None = None,
 ) -> None:
@@ -33,21 +39,34 @@ def fit(
     check_model(trainable_model)
     if trainer is not None:
         check_trainer(trainer)
-    check_loader(trainable_model, train_dataloader, "train_dataloader")
-    _each(val_dataloader, lambda loader: check_loader(trainable_model, loader, "val_dataloader"))
+    train_loaders, strategy = _by_name(train_dataloader)
+    val_loaders = _listed(val_dataloader)
+    losses = loss_of_each(trainable_model, train_loaders, val_loaders, by_source=strategy is not None)
+    for role, loaders in (("train_dataloader", train_loaders), ("val_dataloader", val_loaders)):
+        for name, loader in loaders.items():
+            check_loader(losses[name], loader, role)
     if trainer is None:
         trainer = pl.Trainer(**trainer_defaults(trainable_model, train_dataloader))
     source = _source(
         trainable_model, trainer.strategy.root_device, show_progress=trainer.progress_bar_callback is not None
     )
     # All data sets are read and checked before the first object is encoded: a bad row shows itself at once.
-    train = source.read(train_dataloader)
-    _prepare_loss(trainable_model, train)
-    validation = _each(val_dataloader, lambda loader: (loader, _checked(trainable_model, source.read(loader))))
-    train_batches = source.batches(train_dataloader, train)
-    validation_batches = _each(validation, lambda pair: source.batches(*pair))
+    train = {name: source.read(loader) for name, loader in train_loaders.items()}
+    bind_teachers(trainable_model.loss, [*train_loaders.values(), *val_loaders.values()], source)
+    for name, reading in train.items():
+        _prepare_loss(trainable_model, losses[name], reading)
+    validation = {name: source.read(loader) for name, loader in val_loaders.items()}
+    for name, reading in validation.items():
+        _check_validation(trainable_model, losses[name], reading)
+    train_batches = [NamedBatches(name, source.batches(train_loaders[name], train[name])) for name in train]
+    val_batches = [NamedBatches(name, source.batches(val_loaders[name], validation[name])) for name in validation]
     with without_misplaced_warnings():
-        trainer.fit(trainable_model, train_batches, validation_batches, ckpt_path=ckpt_path)
+        trainer.fit(
+            trainable_model,
+            train_batches[0] if strategy is None else MultiBatches(train_batches, strategy),
+            val_batches or None,
+            ckpt_path=ckpt_path,
+        )
 
 
 def prepare_batches(
@@ -69,39 +88,64 @@ def prepare_batches(
         ValueError: The data cannot train the model.
     """
     check_model(trainable_model)
-    check_loader(trainable_model, loader, "loader")
+    check_loader(trainable_model.loss, loader, "loader")
     source = _source(trainable_model, torch.device(device), show_progress=show_progress)
     reading = source.read(loader)
-    _prepare_loss(trainable_model, reading)
+    bind_teachers(trainable_model.loss, [loader], source)
+    _prepare_loss(trainable_model, trainable_model.loss, reading)
     return source.batches(loader, reading)
 
 
 def _source(model: TrainableModel, device: torch.device, *, show_progress: bool) -> BatchSource:
     source = BatchSource(model.model, model.configure_caches(), device, stores=model.embedding_stores)
+    source.needs_all_targets = model.label_index is not None
     if show_progress:
         source.progress = progress_bar
     return source
 
 
-def _prepare_loss(model: TrainableModel, reading: SampleReading | None) -> None:
-    if reading is None or not reading.complete:
-        _checked(model, reading)
+def _prepare_loss(model: TrainableModel, loss: SimilarityLoss, reading: SampleReading | None) -> None:
+    if reading is None:
         return
     targets = reading.table.all()
-    model.loss.prepare_fit(targets)
+    if not reading.complete:
+        loss.check_targets(model.loss_targets(targets))
+        return
+    if model.label_index is not None and loss.num_groups is not None and isinstance(targets, GroupTargets):
+        model.label_index.learn(targets.groups, reading.label_names)
+    loss.prepare_fit(model.loss_targets(targets))
     check_training_targets(targets)
 
 
-def _checked(model: TrainableModel, reading: SampleReading | None) -> SampleReading | None:
-    if reading is not None:
-        model.loss.check_targets(reading.table.all())
-    return reading
+def _check_validation(model: TrainableModel, loss: SimilarityLoss, reading: SampleReading | None) -> None:
+    if reading is None:
+        return
+    targets = model.loss_targets(reading.table.all())
+    loss.check_targets(targets)
+    if loss.num_groups is not None and isinstance(targets, GroupTargets):
+        unknown = int((targets.groups < 0).sum())
+        if unknown:
+            logger.warning(
+                "%d of %d validation objects are of groups that training never saw: %s skips them, metrics use all.",
+                unknown,
+                len(targets.groups),
+                type(loss).__name__,
+            )
 
 
-def _each(loaders: Any, function: Callable[[Any], Any]) -> Any:
-    """Applies a function to one loader, or to each of a list or dictionary of them, keeping the structure."""
-    if isinstance(loaders, Mapping):
-        return {name: function(loader) for name, loader in loaders.items()}
-    if isinstance(loaders, list):
-        return [function(loader) for loader in loaders]
-    return None if loaders is None else function(loaders)
+def _by_name(train: Any) -> tuple[dict[str, Any], Any]:
+    """Training loaders by name, and the strategy where there may be several."""
+    if isinstance(train, MultiSimilarityDataLoader):
+        return train.loaders, train.strategy
+    return {"": train}, None
+
+
+def _listed(validation: Any) -> dict[str, Any]:
+    """Validation loaders by name; those of a list get numbers."""
+    if validation is None:
+        return {}
+    if isinstance(validation, Mapping):
+        return dict(validation)
+    if isinstance(validation, Sequence):
+        return {str(number): loader for number, loader in enumerate(validation)}
+    return {"": validation}

@@ -1,11 +1,12 @@
 """The class that a user's program subclasses: encoders, head, loss, and how they are trained."""
 
 import copy
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from contextlib import suppress
 from os import PathLike
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -13,10 +14,12 @@ from torch import Tensor
 from quaterion.batch import Batch, Features, GroupTargets, PairTargets
 from quaterion.cache.config import CacheConfig
 from quaterion.cache.embedding_store import EmbeddingStore
+from quaterion.dataset.labels import LabelIndex
 from quaterion.eval.attached_metric import AttachedMetric
 from quaterion.eval.base_metric import UnscorableSetError
 from quaterion.eval.pair import PairMetric
-from quaterion.loss import GroupLoss, SimilarityLoss
+from quaterion.loss import CombinedLoss, SimilarityLoss
+from quaterion.train.learning_rate import learning_rate_factor
 from quaterion.train.lightning import pl
 from quaterion.train.xbm import CrossBatchMemory, XbmConfig
 from quaterion.utils.enums import TrainStage
@@ -58,6 +61,12 @@ class TrainableModel(pl.LightningModule, ABC):
 
     lr: float = 1e-3
     """Learning rate of the default optimizer."""
+    weight_decay: float = 0.01
+    """Weight decay of the default optimizer."""
+    warmup_steps: int = 0
+    """Steps over which the default optimizer's learning rate rises from 0."""
+    lr_schedule: Literal["constant", "cosine"] = "constant"
+    """What follows the warm-up: the same rate, or its decay to 0 along half a cosine until training ends."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -73,6 +82,11 @@ class TrainableModel(pl.LightningModule, ABC):
         self._running_metrics: dict[tuple[TrainStage, int], list[AttachedMetric]] = {}
         self.embedding_stores: dict[str, EmbeddingStore] = {}
         """Cached vectors by encoder, kept between trainings of this model."""
+        num_groups = getattr(self._loss, "num_groups", None)
+        self.label_index = None if num_groups is None else LabelIndex(num_groups)
+        """Classes of the labels, for a loss with class weights."""
+        self.loss_by_source = False
+        """Whether each data set is trained with the loss of its own name; `fit` sets it."""
         self._xbm_config = self.configure_xbm()
         self._memory = self._new_memory()
 
@@ -108,8 +122,16 @@ class TrainableModel(pl.LightningModule, ABC):
         """Returns the loss; `self.model.head.output_size` is known by then."""
 
     def configure_optimizers(self) -> Any:
-        """Returns AdamW over every trainable parameter of model and loss, with the learning rate `self.lr`."""
-        return torch.optim.AdamW([p for p in self.parameters() if p.requires_grad], lr=self.lr)
+        """Returns AdamW over every trainable parameter of model and loss, as `lr`, `weight_decay`, `warmup_steps` and
+        `lr_schedule` say.
+        """  # noqa: D205
+        parameters = [parameter for parameter in self.parameters() if parameter.requires_grad]
+        optimizer = torch.optim.AdamW(parameters, lr=self.lr, weight_decay=self.weight_decay)
+        if not self.warmup_steps and self.lr_schedule == "constant":
+            return optimizer
+        factor = learning_rate_factor(self.warmup_steps, self.lr_schedule, self.trainer.estimated_stepping_batches)
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def configure_caches(self) -> CacheConfig | None:
         """Returns how the frozen encoders' vectors are cached, None for not at all."""
@@ -161,12 +183,25 @@ class TrainableModel(pl.LightningModule, ABC):
 
         Args:
             embeddings: `[B, D]`.
-            targets: The batch's targets.
+            targets: The batch's targets, groups as ids of labels.
 
         Returns:
             A scalar.
         """
-        return self.loss.compute(embeddings, targets)
+        return self.loss.compute(embeddings, self.loss_targets(targets))
+
+    def loss_targets(self, targets: GroupTargets | PairTargets) -> GroupTargets | PairTargets:
+        """Targets as the loss takes them: for class weights, groups become classes.
+
+        Args:
+            targets: Targets with groups as ids of labels.
+
+        Returns:
+            Targets with groups in 0..G−1, negative where unknown, if the loss has class weights; else the same.
+        """
+        if self.label_index is None or not isinstance(targets, GroupTargets):
+            return targets
+        return GroupTargets(groups=self.label_index(targets.groups))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One training step, called by Lightning."""
@@ -192,6 +227,18 @@ class TrainableModel(pl.LightningModule, ABC):
         """Moves a batch, called by Lightning."""
         return batch.to(device, non_blocking=True)
 
+    def on_train_start(self) -> None:
+        """Warns, by name, of parameters of the loss that the optimizers leave out."""
+        held = {id(p) for one in self.trainer.optimizers for group in one.param_groups for p in group["params"]}
+        left_out = [name for name, p in self.loss.named_parameters() if p.requires_grad and id(p) not in held]
+        if left_out:
+            warnings.warn(
+                f"configure_optimizers leaves out {', '.join(left_out)} of {type(self.loss).__name__}, which therefore "
+                "stay as they were drawn at random. Pass self.parameters() to the optimizer, or drop "
+                "configure_optimizers to use the default.",
+                stacklevel=2,
+            )
+
     def on_train_epoch_start(self) -> None:
         """Starts the epoch's metrics anew."""
         self._running_metrics.pop((TrainStage.TRAIN, 0), None)
@@ -210,7 +257,7 @@ class TrainableModel(pl.LightningModule, ABC):
 
     def _step(self, batch: Batch, batch_idx: int, stage: TrainStage, dataloader_idx: int = 0) -> Tensor:
         embeddings = self.embed(batch.features)
-        loss = self.compute_loss(embeddings, batch.targets)
+        loss = self._loss_of_batch(embeddings, batch, stage)
         if stage is TrainStage.TRAIN and self._memory is not None:
             loss = loss + self._memory_loss(self._memory, embeddings, batch.targets)
         self.log(f"{stage}_loss", loss.detach(), prog_bar=True, batch_size=len(embeddings))
@@ -223,6 +270,18 @@ class TrainableModel(pl.LightningModule, ABC):
         self._update_metrics(embeddings.detach(), batch.targets, stage, dataloader_idx)
         return loss
 
+    def _loss_of_batch(self, embeddings: Tensor, batch: Batch, stage: TrainStage) -> Tensor:
+        if not isinstance(self.loss, CombinedLoss):
+            return self.compute_loss(embeddings, batch.targets)
+        targets = self.loss_targets(batch.targets)
+        if self.loss_by_source and batch.source is not None:
+            parts = {batch.source: self.loss.loss_of(batch.source).compute(embeddings, targets)}
+        else:
+            parts = self.loss.parts(embeddings, targets)
+        for name, value in parts.items():
+            self.log(f"{stage}_loss_{name}", value.detach(), batch_size=len(embeddings))
+        return self.loss.weigh(parts)
+
     def _new_memory(self) -> CrossBatchMemory | None:
         if self._xbm_config is None or self.model.head is None:
             return None
@@ -231,14 +290,17 @@ class TrainableModel(pl.LightningModule, ABC):
     def _memory_loss(
         self, memory: CrossBatchMemory, embeddings: Tensor, targets: GroupTargets | PairTargets
     ) -> Tensor | float:
-        config, loss = self._xbm_config, self.loss
-        if config is None or not isinstance(loss, GroupLoss) or not isinstance(targets, GroupTargets):
-            return 0.0
+        config = self._xbm_config or XbmConfig()
+        targets = self.loss_targets(targets)
         value: Tensor | float = 0.0
         if len(memory) and self.global_step >= config.start_iteration:
-            past, past_groups = (tensor.to(embeddings.device) for tensor in memory.read())
-            value = config.weight * loss.xbm_loss(embeddings, targets.groups, past.to(embeddings.dtype), past_groups)
-        memory.enqueue(embeddings, targets.groups)
+            past, tags = (tensor.to(embeddings.device) for tensor in memory.read())
+            value = config.weight * self.loss.compute(embeddings, targets, memory=(past.to(embeddings.dtype), tags))
+        if isinstance(targets, GroupTargets):
+            memory.enqueue(embeddings, targets.groups)
+        else:  # partners of later anchors' rivals: the second object of each pair
+            rows = targets.pairs[:, 1]
+            memory.enqueue(embeddings.index_select(0, rows), targets.ids.index_select(0, rows))
         return value
 
     def _update_metrics(

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from quaterion import Quaterion
-from quaterion.dataset import GroupSimilarityDataLoader
-from quaterion.loss import TripletLoss
+from quaterion.dataset import GroupSimilarityDataLoader, PairsSimilarityDataLoader, SimilarityPairSample
+from quaterion.loss import MultipleNegativesRankingLoss, TripletLoss
 from quaterion.train.cache import CacheConfig
 from quaterion.train.xbm import CrossBatchMemory, XbmConfig
 from quaterion_models.heads import SkipConnectionHead
@@ -18,9 +18,9 @@ def test_the_memory_holds_the_last_rows_whatever_the_batches():
         rows = torch.arange(len(put), len(put) + size)
         memory.enqueue(rows[:, None].float(), rows)
         put += rows.tolist()
-        embeddings, groups = memory.read()
-        assert sorted(groups.tolist()) == put[-5:] and len(memory) == min(len(put), 5)
-        assert embeddings[:, 0].tolist() == groups.tolist()
+        embeddings, tags = memory.read()
+        assert sorted(tags.tolist()) == put[-5:] and len(memory) == min(len(put), 5)
+        assert embeddings[:, 0].tolist() == tags.tolist()
 
 
 def test_the_memorys_loss_counts_from_its_start_with_the_batches_before(model_type, group_data, make_trainer):
@@ -46,6 +46,29 @@ def test_the_memorys_loss_counts_from_its_start_with_the_batches_before(model_ty
             value = value + 0.5 * loss.xbm_loss(embeddings[step], groups[step], *memory)
         expected.append(float(value))
     assert logged == pytest.approx(expected, rel=1e-5)
+
+
+def test_partners_of_earlier_batches_are_more_negatives_of_pairs(model_type, pair_data, make_trainer):
+    data = [SimilarityPairSample(sample.obj_a, sample.obj_b) for sample in pair_data]
+    loader = PairsSimilarityDataLoader(data, batch_size=10)
+    xbm = XbmConfig(weight=1.0, buffer_size=20, start_iteration=0)
+    loss = MultipleNegativesRankingLoss()
+    model = model_type(loss=loss, caches=CacheConfig(), head=SkipConnectionHead, xbm=xbm, lr=0.0)
+    logged = []
+    model.log = lambda name, value, **_: logged.append(float(value))
+    Quaterion.fit(model, make_trainer(max_epochs=1), loader)
+    a, b = (torch.from_numpy(model.model.encode([getattr(s, side) for s in data])) for side in ("obj_a", "obj_b"))
+    a, b = (torch.nn.functional.normalize(vectors, dim=1) for vectors in (a, b))
+    expected = []
+    for step in range(4):
+        own, past = slice(10 * step, 10 * step + 10), slice(max(0, 10 * step - 20), 10 * step)
+        target = torch.arange(10)
+        value = torch.nn.functional.cross_entropy(20 * a[own] @ b[own].T, target)
+        if step:
+            candidates = torch.cat([b[own], b[past]])
+            value = value + torch.nn.functional.cross_entropy(20 * a[own] @ candidates.T, target)
+        expected.append(float(value))
+    assert logged == pytest.approx(expected, rel=1e-4)
 
 
 def test_the_memory_is_resumed_from_a_checkpoint(model_type, group_data, make_trainer, tmp_path):

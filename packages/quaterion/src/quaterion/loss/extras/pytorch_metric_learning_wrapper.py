@@ -110,7 +110,7 @@ class PytorchMetricLearningWrapper(GroupLoss):
         return value
 
 
-def _num_classes(loss: nn.Module) -> int | None:
+def _num_classes(loss: object) -> int | None:
     proxies, weight, beta = (getattr(loss, name, None) for name in ("proxies", "W", "beta"))
     count = getattr(loss, "num_classes", None)
     if isinstance(count, int) and count > 0:

@@ -1,4 +1,4 @@
-"""The memory itself: a ring of embeddings and groups, saved in checkpoints."""
+"""The memory itself: a ring of embeddings and their tags, saved in checkpoints."""
 
 from collections.abc import Callable
 from typing import Self
@@ -12,7 +12,7 @@ __all__ = ["CrossBatchMemory"]
 
 
 class CrossBatchMemory(nn.Module):
-    """The last `buffer_size` embeddings and their groups.
+    """The last `buffer_size` embeddings and their tags: groups, or ids of objects.
 
     Args:
         config: Size and device.
@@ -27,7 +27,7 @@ class CrossBatchMemory(nn.Module):
     """
 
     embeddings: Tensor
-    groups: Tensor
+    tags: Tensor
 
     def __init__(self, config: XbmConfig, embedding_size: int) -> None:
         super().__init__()
@@ -35,32 +35,32 @@ class CrossBatchMemory(nn.Module):
         self._filled = 0
         self._next = 0
         self.register_buffer("embeddings", torch.zeros(config.buffer_size, embedding_size))
-        self.register_buffer("groups", torch.zeros(config.buffer_size, dtype=torch.int64))
+        self.register_buffer("tags", torch.zeros(config.buffer_size, dtype=torch.int64))
 
     def __len__(self) -> int:
         return self._filled
 
     def read(self) -> tuple[Tensor, Tensor]:
-        """Embeddings `[n, D]` and groups `[n]` that are in the memory."""
-        return self.embeddings[: self._filled], self.groups[: self._filled]
+        """Embeddings `[n, D]` and tags `[n]` that are in the memory."""
+        return self.embeddings[: self._filled], self.tags[: self._filled]
 
     @torch.no_grad()
-    def enqueue(self, embeddings: Tensor, groups: Tensor) -> None:
+    def enqueue(self, embeddings: Tensor, tags: Tensor) -> None:
         """Puts a batch in, in place of the oldest; of a batch larger than the memory the last rows stay.
 
         Args:
             embeddings: `[B, D]`.
-            groups: int64 `[B]`.
+            tags: int64 `[B]`.
         """
-        size = len(self.groups)
-        embeddings, groups = embeddings.detach()[-size:], groups[-size:]
-        count = len(groups)
+        size = len(self.tags)
+        embeddings, tags = embeddings.detach()[-size:], tags[-size:]
+        count = len(tags)
         first = min(count, size - self._next)
         # Two slices rather than an index tensor: positions are known without looking at the device.
         self.embeddings[self._next : self._next + first].copy_(embeddings[:first])
-        self.groups[self._next : self._next + first].copy_(groups[:first])
+        self.tags[self._next : self._next + first].copy_(tags[:first])
         self.embeddings[: count - first].copy_(embeddings[first:])
-        self.groups[: count - first].copy_(groups[first:])
+        self.tags[: count - first].copy_(tags[first:])
         self._next = (self._next + count) % size
         self._filled = min(self._filled + count, size)
 

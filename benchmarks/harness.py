@@ -1,0 +1,53 @@
+"""Timing that can be compared: interleaved runs, medians, ratios, and the machine they were taken on."""
+
+import gc
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Mapping
+
+import torch
+
+__all__ = ["interleaved", "machine", "ratio"]
+
+RUNS = 5
+
+
+def interleaved(functions: Mapping[str, Callable[[], object]], *, runs: int = RUNS) -> dict[str, list[float]]:
+    """Times functions in turns, so that whatever else the machine does meets all of them.
+
+    Args:
+        functions: What to time, by name; each is called once before.
+        runs: How often each is timed.
+
+    Returns:
+        Seconds of every run, by name.
+    """
+    for function in functions.values():
+        function()
+    seconds: dict[str, list[float]] = {name: [] for name in functions}
+    for _ in range(runs):
+        for name, function in functions.items():
+            gc.collect()
+            start = time.perf_counter()
+            function()
+            seconds[name].append(time.perf_counter() - start)
+    return seconds
+
+
+def ratio(seconds: Mapping[str, list[float]], ours: str, reference: str) -> float:
+    """Median of one over the median of another: below 1 is faster than the reference."""
+    return statistics.median(seconds[ours]) / statistics.median(seconds[reference])
+
+
+def machine() -> dict[str, object]:
+    """What the figures were taken on."""
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+        "cores": os.cpu_count(),
+        "processor": platform.machine(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+    }
