@@ -44,7 +44,7 @@ fmt: $(STAMPS)/test ## format the code and fix what the linter can fix
 	@$(BIN)/ruff check --fix-only --quiet
 	@$(BIN)/ruff format
 
-bench: $(STAMPS)/test ## run the benchmarks and write their JSON to benchmarks/results (ARGS="mining")
+bench: $(STAMPS)/test ## run the benchmarks and write their JSON to benchmarks/results (ARGS="losses")
 	@$(BIN)/python benchmarks/run.py $(ARGS)
 
 clean: ## remove .venv, caches and everything that was built

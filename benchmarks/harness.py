@@ -1,15 +1,18 @@
 """Timing that can be compared: interleaved runs, medians, ratios, and the machine they were taken on."""
 
+import argparse
 import gc
+import json
 import os
 import platform
 import statistics
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import torch
 
-__all__ = ["interleaved", "machine", "ratio"]
+__all__ = ["interleaved", "machine", "main", "ratio"]
 
 RUNS = 5
 
@@ -51,3 +54,22 @@ def machine() -> dict[str, object]:
         "processor": platform.machine(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
     }
+
+
+def main(run: Callable[[], dict[str, object]], description: str | None) -> None:
+    """The command line of a benchmark: runs it, prints its figures, and writes them to the file after `--json`.
+
+    Args:
+        run: Gives the figures, and whatever else is worth noting, ready for JSON.
+        description: What the benchmark measures.
+    """
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
+    arguments = parser.parse_args()
+    figures = run()
+    for figure, value in figures.items():
+        if isinstance(value, int | float):
+            print(f"{figure} = {value:.3g}")
+    if arguments.json is not None:
+        content = {"machine": machine(), **figures}
+        arguments.json.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

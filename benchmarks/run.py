@@ -1,31 +1,30 @@
-"""Runs the benchmarks whose names contain one of the arguments, or all: see README.md."""
+"""Runs the benchmarks whose names contain one of the arguments, or all, each in a process of its own: see README.md."""
 
-import importlib
-import json
+import subprocess
 import sys
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
+NO_BENCHMARKS = {"harness", "run"}
 
 
 def main(wanted: list[str]) -> int:
-    sys.path.insert(0, str(FOLDER))
-    from harness import machine
-
-    names = sorted(path.stem.removeprefix("bench_") for path in FOLDER.glob("bench_*.py"))
+    names = sorted({path.stem for path in FOLDER.glob("*.py")} - NO_BENCHMARKS)
     chosen = [name for name in names if not wanted or any(part in name for part in wanted)]
     if not chosen:
         print(f"No benchmark is called like {wanted}; there are: {', '.join(names)}.", file=sys.stderr)
         return 2
-    (FOLDER / "results").mkdir(exist_ok=True)
+    results = FOLDER / "results"
+    results.mkdir(exist_ok=True)
+    failed = []
     for name in chosen:
-        figures = importlib.import_module(f"bench_{name}").run()
-        file = FOLDER / "results" / f"{name}.json"
-        file.write_text(json.dumps({"machine": machine(), **figures}, indent=2) + "\n", encoding="utf-8")
-        for figure, value in figures.items():
-            if isinstance(value, int | float):
-                print(f"{name}: {figure} = {value:.3g}")
-    return 0
+        print(f"== {name}", flush=True)
+        done = subprocess.run([sys.executable, FOLDER / f"{name}.py", "--json", results / f"{name}.json"], check=False)
+        if done.returncode:
+            failed.append(name)
+    if failed:
+        print(f"Failed: {', '.join(failed)}.", file=sys.stderr)
+    return len(failed) > 0
 
 
 if __name__ == "__main__":

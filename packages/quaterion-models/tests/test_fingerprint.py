@@ -1,6 +1,7 @@
 import copy
 import functools
 import os
+import random
 import subprocess
 import sys
 import threading
@@ -287,3 +288,55 @@ def test_a_tokenizer_counts_by_content_and_not_by_its_last_call(user):
     encoder.tokenizer.enable_truncation(3)
     assert encoder.fingerprint() == before == make(["a", "b"]).fingerprint()
     assert make(["a", "c"]).fingerprint() != before
+
+
+def test_models_of_transformers_count_by_weights_and_not_by_use(make_module, minilm_folder):
+    pytest.importorskip("transformers")
+    source = """
+from transformers import AutoModel, AutoTokenizer
+from quaterion_models.encoders import Encoder
+
+class E(Encoder):
+    trainable = False
+    embedding_size = 384
+    def __init__(self, folder):
+        super().__init__()
+        self.tokenizer = AutoTokenizer.from_pretrained(folder)
+        self.model = AutoModel.from_pretrained(folder)
+    def get_collate_fn(self):
+        return lambda texts: dict(self.tokenizer(texts, padding=True, truncation=True, return_tensors="pt"))
+    def forward(self, batch):
+        return self.model(**batch).last_hidden_state[:, 0]
+"""
+    user = make_module("user_transformers", source)
+    encoder = user.E(str(minilm_folder))
+    before = encoder.fingerprint()
+    encoder(encoder.get_collate_fn()(["a text", "b"]))
+    assert encoder.fingerprint() == before == user.E(str(minilm_folder)).fingerprint()
+    with torch.no_grad():
+        encoder.model.embeddings.word_embeddings.weight[5, 5] += 1
+    assert encoder.fingerprint() != before
+    encoder = user.E(str(minilm_folder))
+    encoder.tokenizer.add_tokens(["newword"])
+    assert encoder.fingerprint() != before
+
+
+def test_state_that_compiled_code_keeps_counts(user):
+    prints = set()
+    for seed in (1, 2, 1):
+        encoder = user.E()
+        encoder.random = random.Random(seed)
+        prints.add(encoder.fingerprint())
+    assert len(prints) == 2
+
+
+def test_classes_made_while_running_count_by_their_members(make_module):
+    prints = set()
+    for names in ("a b", "a c", "a b"):
+        source = SOURCE.replace(
+            "import torch\n", f"import torch, collections\nP = collections.namedtuple('P', {names!r})\n", 1
+        )
+        source = source.replace("return text.lower()", "return P(1, 2) and text.lower()")
+        source = source.replace("return PREFIX + text.lower()", "return P and PREFIX + text.lower()")
+        prints.add(make_module("user_encoder", source).E().fingerprint())
+    assert len(prints) == 2

@@ -53,8 +53,8 @@ def fingerprint(encoder: Encoder) -> str:
     Covers: the class and its bases below `Encoder` (names, source, code, values that their functions close over), the
     attributes, parameters and buffers (non-persistent ones too) with their dtypes, the submodules likewise, forward
     hooks, and the collate function. Functions are followed into the functions, classes and constants of the user's own
-    modules that they name. Of installed libraries the version counts, not the source. Devices, training mode and
-    `requires_grad` do not count.
+    modules that they name. Of installed libraries the version counts, not the source. The order of a dict counts, that
+    of a set does not. Devices, training mode, `requires_grad` and global lists and dicts do not count.
 
     Args:
         encoder: The encoder.
@@ -258,17 +258,20 @@ class _Walker:
         name = _text(f"{module_name(cls.__module__)}:{cls.__qualname__}")
         if is_library_class(cls):
             return _hash(b"library", name, _text(library_version(cls.__module__)))
+        source = ""
         try:
-            source = inspect.getsource(cls)
+            source = textwrap.dedent(inspect.getsource(cls))
         except (OSError, TypeError) as error:
-            raise self._unknown(cls, where, f"its source is not to be found ({error})") from error
+            # A small class made while running (a namedtuple) is its members; a module is more than they tell.
+            if issubclass(cls, nn.Module):
+                raise self._unknown(cls, where, f"its source is not to be found ({error})") from error
         bases = [self.digest(base, f"a base of {where}") for base in cls.__bases__]
         members = [
             _text(key) + self.digest(value, f"{cls.__qualname__}.{key}")
             for key, value in sorted(vars(cls).items())
-            if is_member(key, value, has_source=True)
+            if is_member(key, value, has_source=bool(source))
         ]
-        return _hash(b"class", name, _text(textwrap.dedent(source)), *bases, *members)
+        return _hash(b"class", name, _text(source), *bases, *members)
 
     # ---- objects
 
@@ -308,17 +311,25 @@ class _Walker:
         if callable(obj) and isinstance(name, str) and isinstance(module, str) and is_library(module):
             return _hash(b"builtin", _text(f"{module}:{name}"), _text(library_version(module)))  # compiled code
         attributes = dict(_attributes_of(obj))
-        if attributes or hasattr(obj, "__dict__"):
-            cls = self.digest(type(obj), f"the class of {where}")
-            return _hash(b"object", cls, self._attributes(attributes, where))
+        hidden = self._hidden_state(obj, where)
+        if not attributes and not hasattr(obj, "__dict__"):
+            return _hash(b"reduced", self._class_tag(obj), hidden)
+        cls = self.digest(type(obj), f"the class of {where}")
+        return _hash(b"object", cls, hidden, self._attributes(attributes, where))
+
+    def _hidden_state(self, obj: Any, where: str) -> bytes:
+        """Digests what an object keeps beside its attributes, in compiled code say, as pickling would get it."""
         try:
+            # Raises for an object with such a state and no way to get it.
             content = obj.__reduce_ex__(4)
         except Exception as error:
             raise self._unknown(obj, where, f"its content is not known ({error})") from error
         if isinstance(content, str):
-            return _hash(b"named", self._class_tag(obj), _text(content))
+            return _hash(b"named", _text(content))
+        if all(getattr(type(obj), name, None) is getattr(object, name, None) for name in _PICKLING):
+            return _hash(b"nothing hidden")
         made_of = [list(part) if isinstance(part, Iterator) else part for part in content]
-        return _hash(b"reduced", self.digest(made_of, where))
+        return self.digest(made_of, where)
 
     def _unknown(self, obj: Any, where: str, why: str) -> TypeError:
         what = obj.__qualname__ if isinstance(obj, type) else f"a {type(obj).__module__}.{type(obj).__qualname__}"
@@ -343,6 +354,7 @@ def _attributes_of(obj: Any) -> Iterator[tuple[str, Any]]:
                 yield name, getattr(obj, name)
 
 
+_PICKLING = ("__reduce_ex__", "__reduce__", "__getstate__")
 _LOCKS = (type(threading.Lock()), type(threading.RLock()))
 _BUILTINS = (
     types.BuiltinFunctionType,

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from quaterion_models.class_weights import Classification, ClassWeights
 from quaterion_models.collate import ModelCollate
 from quaterion_models.encode import as_objects, encode_objects
 from quaterion_models.encoders.encoder import Encoder, check_embeddings
@@ -35,6 +36,7 @@ class SimilarityModel(nn.Module):
     Attributes:
         head: The head.
         labels: Names of the groups the model was trained on, where it knows them: a list or a dict; saved with it.
+        class_weights: What a loss with class weights has learned of the groups, for `classify`; saved with it.
 
     Raises:
         TypeError: If an encoder or the head is something else.
@@ -72,6 +74,7 @@ class SimilarityModel(nn.Module):
         self.encoder_modules = nn.ModuleDict({module_name(key): named[key] for key in self._keys})
         self.head = head
         self.labels: dict[Any, Any] | list[Any] | None = None
+        self.class_weights: ClassWeights | None = None
         for encoder in self.encoders.values():
             encoder.disable_gradients_if_required()
             encoder.train(encoder.training)  # those not trainable go to eval mode
@@ -307,6 +310,28 @@ class SimilarityModel(nn.Module):
         """
         side = DOCUMENT if self.two_sided else None
         return self._encode(inputs, batch_size, to_numpy, side, **options)
+
+    def classify(self, inputs: Any, batch_size: int = 32, *, show_progress: bool = False) -> list[Classification]:
+        """Tells the group of objects by the class weights that training left.
+
+        Args:
+            inputs: As for :meth:`encode`.
+            batch_size: As for :meth:`encode`.
+            show_progress: As for :meth:`encode`.
+
+        Returns:
+            Label and similarity of the nearest class, for each object.
+
+        Raises:
+            ValueError: If the model was trained by a loss without class weights.
+        """
+        if self.class_weights is None:
+            raise ValueError(
+                "this model has no class weights to classify with: train it with SoftmaxLoss, ArcFaceLoss, "
+                "CosFaceLoss, ProxyAnchorLoss or CenterLoss, or compare embeddings with those of labelled examples"
+            )
+        embeddings = self.encode(inputs, batch_size, to_numpy=False, show_progress=show_progress)
+        return self.class_weights.classify(embeddings.to(self.class_weights.weights))
 
     def _encode(
         self,

@@ -43,9 +43,7 @@ def test_arc_face_keeps_falling_beyond_pi() -> None:
         for angle in (130, 139, 141, 150, 170, 180)
     ]
     # cos(θ + m) would rise again after θ = 180° − 40°, which would reward the worst embeddings.
-    target_logits = [
-        2 * (math.cos(math.radians(a)) - margin * math.sin(margin)) for a in (150, 170, 180)
-    ]
+    target_logits = [2 * (math.cos(math.radians(a)) - margin * math.sin(margin)) for a in (150, 170, 180)]
     expected = [
         math.log(math.exp(t) + math.exp(2 * math.cos(math.radians(a - 90)))) - t
         for t, a in zip(target_logits, (150, 170, 180), strict=True)

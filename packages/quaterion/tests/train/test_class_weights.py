@@ -7,6 +7,7 @@ from quaterion import Quaterion
 from quaterion.dataset import GroupSimilarityDataLoader, LabelIndex, SimilarityGroupSample, group_ids
 from quaterion.loss import ArcFaceLoss, CombinedLoss, SoftmaxLoss, TripletLoss
 from quaterion.train.cache import CacheConfig
+from quaterion_models import SimilarityModel
 
 
 def loader_of(*groups, **arguments):
@@ -67,6 +68,21 @@ def test_a_loss_with_class_weights_trains_on_any_labels_and_skips_those_only_val
     assert float(trainer.callback_metrics["validation_loss"]) == pytest.approx(
         float(loss(vector, torch.tensor([0])).detach()), rel=1e-4
     )
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: ArcFaceLoss(8, 3, sub_centers=2), lambda: CombinedLoss({"a": (SoftmaxLoss(8, 3), 1.0)})]
+)
+def test_the_servable_model_classifies_by_the_trained_weights(model_type, encoder_type, make_trainer, tmp_path, make):
+    model = model_type(loss=make(), caches=CacheConfig(), lr=0.05)
+    model.process_results = lambda **_: None
+    corners = {"x": (1.0, 0, 0, 0), "y": (0, 1.0, 0, 0), "z": (0, 0, 1.0, 0)}
+    data = [SimilarityGroupSample(obj, label) for label, obj in corners.items() for _ in range(2)]
+    Quaterion.fit(model, make_trainer(max_epochs=60), GroupSimilarityDataLoader(data, batch_size=6))
+    model.save_servable(tmp_path / "model")
+    loaded = SimilarityModel.load(tmp_path / "model", classes=[encoder_type])
+    assert loaded.labels == ["x", "y", "z"]
+    assert [found.label for found in loaded.classify(list(corners.values()))] == list(corners)
 
 
 def test_more_groups_than_class_weights_are_refused_before_training(model_type, make_trainer):

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 FORMAT_VERSION = 1
 CONFIG = "config.json"
 HEAD_STATE = "head.safetensors"
+CLASSES_STATE = "classes.safetensors"
 ENCODERS = "encoders"
 CARD = "README.md"
 ENCODER_CONFIG = "encoder.json"

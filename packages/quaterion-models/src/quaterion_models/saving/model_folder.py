@@ -3,6 +3,7 @@
 model/
     config.json        format_version, encoders (key, type, args), head (type, args), labels
     head.safetensors
+    classes.safetensors  class weights, where training left some
     encoders/<key>/    what the encoder's own save wrote
     README.md          model card
 """
@@ -13,8 +14,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import torch
 from torch import nn
 
+from quaterion_models.class_weights import ClassWeights
 from quaterion_models.encoders.encoder import Encoder
 from quaterion_models.heads.encoder_head import EncoderHead
 from quaterion_models.names import folder_names
@@ -22,6 +25,7 @@ from quaterion_models.saving.arguments import Arguments, decode_value, encode_va
 from quaterion_models.saving.encoder_folder import encoder_arguments, load_any_encoder, load_encoder_state
 from quaterion_models.saving.files import (
     CARD,
+    CLASSES_STATE,
     CONFIG,
     ENCODERS,
     FORMAT_VERSION,
@@ -32,6 +36,7 @@ from quaterion_models.saving.files import (
     field,
     read_json,
     read_state,
+    state_shapes,
     write_json,
     write_state,
 )
@@ -63,11 +68,13 @@ def save_model(model: SimilarityModel, path: Path, *, card: str | None = None) -
     """
     if len(model.encoders) > _MOST_ENCODERS:
         raise ModelFolderError(f"a model folder holds up to {_MOST_ENCODERS} encoders, got {len(model.encoders)}")
+    classes = model.class_weights
     try:
         labels = encode_value(model.labels)
+        class_labels = None if classes is None else {"labels": encode_value(classes.labels), "cosine": classes.cosine}
     except TypeError as error:
         raise ModelFolderError(f"model.labels must be a list or dict of plain values: {error}") from error
-    with new_folder(path, is_ours=is_model_folder, ours={CONFIG, HEAD_STATE, ENCODERS, CARD}) as folder:
+    with new_folder(path, is_ours=is_model_folder, ours={CONFIG, HEAD_STATE, CLASSES_STATE, ENCODERS, CARD}) as folder:
         (folder / ENCODERS).mkdir()
         entries = []
         for key, name in folder_names(model.encoders).items():
@@ -78,11 +85,14 @@ def save_model(model: SimilarityModel, path: Path, *, card: str | None = None) -
             entries.append(_entry(key, encoder))
         if model.head is not None:
             write_state(model.head, folder / HEAD_STATE)
+        if classes is not None:
+            write_state(classes, folder / CLASSES_STATE)
         config = {
             "format_version": FORMAT_VERSION,
             "encoders": entries,
             "head": head_to_spec(model.head) if model.head is not None else None,
             "labels": labels,
+            "classes": class_labels,
         }
         write_json(folder / CONFIG, config)
         _as_readable_as(folder / CONFIG, folder / ENCODERS)
@@ -132,7 +142,27 @@ def load_model(
         model.labels = decode_value(content.get("labels"))
     except ValueError as error:
         raise ModelFolderError(f"{config}: labels: {error}") from error
+    model.class_weights = _load_classes(root, content)
     return model
+
+
+def _load_classes(root: Path, content: dict[str, Any]) -> ClassWeights | None:
+    spec = content.get("classes")
+    if spec is None:
+        return None
+    config, path = root / CONFIG, root / CLASSES_STATE
+    if not isinstance(spec, dict):
+        raise ModelFolderError(f"{config}: classes must be a dict, got {spec!r:.200}")
+    check_inside(root, path)
+    # The size comes from the file itself, so that nothing larger than the file is ever allocated.
+    shape = state_shapes(path).get("weights", ())
+    try:
+        labels = decode_value(field(spec, "labels", list, config))
+        classes = ClassWeights(labels, torch.zeros(shape), cosine=field(spec, "cosine", bool, config))
+    except ValueError as error:
+        raise ModelFolderError(f"{config}: classes: {error}") from error
+    read_state(classes, path)
+    return classes
 
 
 def _as_readable_as(example: Path, folder: Path) -> None:

@@ -56,9 +56,10 @@ def normalize(x: Tensor) -> Tensor:
                 [0.0000, 0.0000]])
     """
     x = at_least_float32(x)
-    squared = x.square().sum(dim=-1, keepdim=True)
-    small = squared < _SMALLEST_NORM**2
-    return (x * squared.masked_fill(small, 1.0).rsqrt()).masked_fill(small, 0.0)
+    norm: Tensor = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+    small = norm < _SMALLEST_NORM
+    # The factor of a small row is the constant 0, so that neither the row nor its norm passes a gradient on.
+    return x * norm.masked_fill(small, 1.0).reciprocal().masked_fill(small, 0.0)
 
 
 def prepare(x: Tensor, metric: str) -> Tensor:

@@ -18,12 +18,13 @@ from quaterion.dataset.labels import LabelIndex
 from quaterion.eval.attached_metric import AttachedMetric
 from quaterion.eval.base_metric import UnscorableSetError
 from quaterion.eval.pair import PairMetric
-from quaterion.loss import CombinedLoss, SimilarityLoss
+from quaterion.loss import CombinedLoss, GroupLoss, SimilarityLoss
 from quaterion.train.learning_rate import learning_rate_factor
 from quaterion.train.lightning import pl
 from quaterion.train.xbm import CrossBatchMemory, XbmConfig
 from quaterion.utils.enums import TrainStage
 from quaterion_models import SimilarityModel
+from quaterion_models.class_weights import ClassWeights
 from quaterion_models.encoders import Encoder
 from quaterion_models.heads import EncoderHead
 
@@ -218,9 +219,14 @@ class TrainableModel(pl.LightningModule, ABC):
     def save_servable(self, path: str | PathLike[str]) -> None:
         """Saves encoders and head as a folder that `SimilarityModel.load` reads.
 
+        A loss with class weights adds them and the labels, so that `SimilarityModel.classify` works.
+
         Args:
             path: The folder.
         """
+        if self.label_index is not None:
+            self.model.labels = list(self.label_index.labels)
+            self.model.class_weights = trained_class_weights(self.loss, self.label_index.labels)
         self.model.save(path)
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:  # noqa: ARG002
@@ -339,6 +345,23 @@ class TrainableModel(pl.LightningModule, ABC):
     def _log_metric(self, name: str, value: Tensor, options: dict[str, Any]) -> None:
         # Asked to log to no logger, Lightning warns; a metric asks by default.
         self.log(name, value, **options | {"logger": options["logger"] and bool(self.trainer.loggers)})
+
+
+def trained_class_weights(loss: SimilarityLoss, labels: list[Any]) -> ClassWeights | None:
+    """The class weights of a loss or of one of its parts, None if there are none.
+
+    Args:
+        loss: The loss.
+        labels: Label of each class.
+
+    Returns:
+        A copy for inference.
+    """
+    for module in loss.modules():
+        weight = getattr(module, "weight", None)
+        if isinstance(module, GroupLoss) and module.num_groups is not None and isinstance(weight, Tensor):
+            return ClassWeights(labels, weight, cosine=getattr(module, "normalize", True))
+    return None
 
 
 def _whole_epoch(metric: AttachedMetric) -> bool:

@@ -9,7 +9,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from harness import RUNS
+from harness import RUNS, main
 from quaterion import Quaterion, TrainableModel
 from quaterion.dataset import GroupSimilarityDataLoader, SimilarityGroupSample
 from quaterion.loss import TripletLoss
@@ -114,3 +114,7 @@ def run() -> dict[str, object]:
         )
         figures[f"seconds at {batch_size}"] = seconds
     return figures
+
+
+if __name__ == "__main__":
+    main(run, __doc__)
