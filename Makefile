@@ -57,11 +57,15 @@ $(BIN)/python:
 	  "$(PYTHON) is Python %d.%d; 3.11 or newer is needed: make PYTHON=python3.11 ..." % v[:2])'
 	$(PYTHON) -m venv $(VENV)
 
-# Changes only when TORCH is given and differs from the last request.
-$(STAMPS)/torch-request: request | $(BIN)/python
+# Holds the torch that was asked for on the command line; looked at again only when one is given.
+$(STAMPS)/torch-request: | $(BIN)/python
 	@mkdir -p $(STAMPS)
 	@[ -e $@ ] || : > $@
 	@if [ "$(origin TORCH)" != file ] && [ "$$(cat $@)" != '$(TORCH)' ]; then echo '$(TORCH)' > $@; fi
+
+ifneq ($(origin TORCH),file)
+$(STAMPS)/torch-request: request
+endif
 
 # torch comes first and on its own, because a plain range may pull gigabytes of CUDA packages; a torch that is there stays.
 # The constraint names the public version: torch==2.13.0 also accepts 2.13.0+cpu, the other way round pip finds nothing.

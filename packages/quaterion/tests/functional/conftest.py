@@ -23,6 +23,7 @@ def compare_blocks(monkeypatch: pytest.MonkeyPatch) -> CompareBlocks:
         whole = function(embeddings)
         (expected,) = torch.autograd.grad(whole, embeddings)
         with monkeypatch.context() as patch:
+            patch.setattr(row_blocks, "WHOLE_MATRIX", 4 * len(embeddings))
             patch.setattr(row_blocks, "GRADIENT_BLOCK", 3 * len(embeddings))
             patch.setattr(mining, "MINING_BLOCK", 2 * len(embeddings))
             blocks = function(embeddings)

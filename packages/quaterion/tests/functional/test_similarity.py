@@ -5,6 +5,7 @@ from torch.autograd.gradcheck import gradcheck
 
 from quaterion.functional.similarity import (
     METRICS,
+    _manhattan_matrix,
     closeness_matrix,
     distance,
     distance_matrix,
@@ -92,6 +93,19 @@ def test_results_have_at_least_float32(metric: str, given: torch.dtype, expected
     x = torch.ones(2, 3).to(given)
     results: list[Tensor] = [distance(x, x, metric), distance_matrix(x, metric=metric)]
     assert {result.dtype for result in results} == {expected}
+
+
+@pytest.mark.parametrize("buffer", [1, 60, None])
+def test_manhattan_distances_do_not_depend_on_the_pieces(buffer: int | None) -> None:
+    x, y = torch.randn(7, 4).double().requires_grad_(), torch.randn(5, 4).double().requires_grad_()
+    got, expected = _manhattan_matrix(x, y, buffer), torch.cdist(x, y, p=1)
+    assert torch.equal(got, expected)
+    for mine, theirs in zip(
+        torch.autograd.grad(got.square().sum(), (x, y)),
+        torch.autograd.grad(expected.square().sum(), (x, y)),
+        strict=True,
+    ):
+        assert torch.allclose(mine, theirs)
 
 
 @pytest.mark.parametrize("metric", METRICS)

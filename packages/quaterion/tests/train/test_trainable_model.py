@@ -89,6 +89,28 @@ def test_the_documented_example_trains_with_a_vision_backbone(make_trainer, cach
     assert model.model.encode(torch.randn(2, 3, 12, 12)).shape == (2, 32)
 
 
+def test_modules_too_can_be_set_before_the_constructor_of_the_base(make_trainer):
+    class Given(TrainableModel):
+        def __init__(self, backbone, loss):
+            self.backbone, self.given_loss = backbone, loss
+            super().__init__()
+
+        def configure_encoders(self):
+            return BackboneEncoder(self.backbone, 32)
+
+        def configure_head(self, input_embedding_size):
+            return SkipConnectionHead(input_embedding_size)
+
+        def configure_loss(self):
+            return self.given_loss
+
+    backbone, loss = make_backbone(), TripletLoss()
+    model = Given(backbone, loss)
+    assert model.backbone is backbone and model.loss is loss
+    assert len(list(model.parameters())) == len(set(map(id, model.parameters())))
+    Quaterion.fit(model, make_trainer(max_epochs=1), GroupSimilarityDataLoader(images(), batch_size=32))
+
+
 def test_an_epochs_metric_is_over_the_whole_set_and_not_a_mean_of_batches(model_type, group_data, make_trainer):
     metric = AttachedMetric("rp", RetrievalRPrecision())
     model = model_type(caches=CacheConfig(), metrics=metric, head=GatedHead, lr=0.0)

@@ -1,5 +1,6 @@
 """`quaterion demo`: the first job, from the command line."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -41,6 +42,9 @@ def demo(
     with command_errors(debug=bool(context.obj)):
         _check_writable(out, json)
         typer.echo("Loading ...", err=True)
+        # Before torch is imported: threads that wait shall sleep. Spinning, they slow each other down sixfold wherever
+        # another program takes one of the cores.
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         from quaterion.cli.demo_report import print_report
         from quaterion.demo.run import QUESTIONS, DemoOptions, run_demo
 

@@ -34,6 +34,7 @@ __all__ = [
 
 METRICS = ("cosine", "dot_product", "euclidean", "manhattan")
 _SMALLEST_NORM = 1e-8
+_BUFFER = 2**27
 
 
 def at_least_float32(x: Tensor) -> Tensor:
@@ -129,9 +130,8 @@ def prepared_distance_matrix(x: Tensor, y: Tensor, metric: str) -> Tensor:
     if metric == "dot_product":
         return -matrix_product(x, y)
     if metric == "manhattan":
-        x, y = _same_type(x, y)
-        with torch.autocast(x.device.type, enabled=False):
-            return torch.cdist(x, y, p=1.0)
+        # On a GPU the backward pass of cdist takes a buffer of n·m·D: row pieces bound it.
+        return _manhattan_matrix(x, y, None if x.device.type == "cpu" else _BUFFER)
     return _root(_squared_distance_matrix(x, y))
 
 
@@ -237,6 +237,15 @@ def _centred(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     x, y = _same_type(x, y)
     centre = y.detach().mean(dim=0)
     return x - centre, y - centre
+
+
+def _manhattan_matrix(x: Tensor, y: Tensor, buffer: int | None) -> Tensor:
+    x, y = _same_type(x, y)
+    rows = x.shape[0] if buffer is None else max(1, buffer // max(1, y.numel()))
+    with torch.autocast(x.device.type, enabled=False):
+        if rows >= x.shape[0]:
+            return torch.cdist(x, y, p=1.0)
+        return torch.cat([torch.cdist(x[i : i + rows], y, p=1.0) for i in range(0, x.shape[0], rows)])
 
 
 def _squared_distance_matrix(x: Tensor, y: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from quaterion.functional.comparison import compare
 from quaterion.functional.mining import hardest_distances
 from quaterion.functional.reduce import masked_mean, ratio, zero_loss
-from quaterion.functional.row_blocks import row_blocks, sum_over_rows
+from quaterion.functional.row_blocks import gradient_blocks, sum_over_rows
 
 __all__ = ["all_triplet_loss", "hard_triplet_loss", "semi_hard_triplet_loss"]
 
@@ -176,7 +176,7 @@ def _weighted_triplets(
     active = torch.zeros((), dtype=torch.int64, device=embeddings.device)
     total = torch.zeros_like(active)
     with torch.no_grad():
-        for start, stop in row_blocks(*comparison.shape):
+        for start, stop in gradient_blocks(*comparison.shape):
             masks = comparison.masks(start, stop)
             weights[start], block_active, block_total = weigh(comparison.distances(start, stop), *masks)
             active, total = active + block_active, total + block_total

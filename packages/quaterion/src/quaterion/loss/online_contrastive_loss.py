@@ -19,8 +19,8 @@ class OnlineContrastiveLoss(GroupLoss):
 
     With `hard`, only each object's farthest positive and nearest negative count.
 
-    Differences to pytorch-metric-learning: its `ContrastiveLoss` does not square by default (`power=2` does),
-    averages non-zero losses only (`MeanReducer` averages all), and has no factor ½.
+    Differences to pytorch-metric-learning: its `ContrastiveLoss` adds distances instead of their squares, averages
+    non-zero losses only (`MeanReducer` averages all), and has no factor ½.
 
     Paper: Hadsell et al., Dimensionality Reduction by Learning an Invariant Mapping, CVPR 2006
 

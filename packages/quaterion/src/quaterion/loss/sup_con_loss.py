@@ -18,9 +18,9 @@ class SupConLoss(GroupLoss):
     With several positives, the one that is already most similar may be pushed away in favour of the others: the
     minimum wants all of them equally similar.
 
-    Differences to pytorch-metric-learning: its default reducer averages over the objects with a positive too, so the
-    two agree. Its `NTXentLoss` puts one positive at a time against the negatives only, which is another loss where a
-    group has more than two objects.
+    Differences to pytorch-metric-learning: none; its default reducer averages non-zero losses, and that of an object
+    with a positive is never exactly 0. Its `NTXentLoss` puts one positive at a time against the negatives only, which
+    is another loss where a group has more than two objects.
 
     Paper: Khosla et al., Supervised Contrastive Learning, https://arxiv.org/abs/2004.11362
 

@@ -6,10 +6,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from contextlib import suppress
 from os import PathLike
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from quaterion.batch import Batch, Features, GroupTargets, PairTargets
 from quaterion.cache.config import CacheConfig
@@ -69,8 +69,17 @@ class TrainableModel(pl.LightningModule, ABC):
     lr_schedule: Literal["constant", "cosine"] = "constant"
     """What follows the warm-up: the same rate, or its decay to 0 along half a cosine until training ends."""
 
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:  # noqa: ARG004 - the arguments are the constructor's
+        """Lets modules be assigned before `super().__init__()`, as other attributes can be."""
+        instance = super().__new__(cls)
+        nn.Module.__init__(instance)
+        return instance
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
+        early = dict(self.named_children())
         super().__init__(*args, **kwargs)
+        for name, module in early.items():
+            setattr(self, name, module)
         encoders = self.configure_encoders()
         size = SimilarityModel.get_encoders_output_size(encoders)
         self._model = SimilarityModel(encoders=encoders, head=self.configure_head(size))
