@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, ItemsView, Iterator, KeysView, Sequence, ValuesView
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -44,15 +44,16 @@ def as_objects(inputs: Any) -> Sequence[Any]:
         (5, 1)
     """
     if isinstance(inputs, np.ndarray):
-        many = inputs.ndim >= 2 or (inputs.ndim == 1 and inputs.dtype.kind in _OBJECT_KINDS)
+        # An array without elements is no object at all.
+        many = inputs.ndim >= 2 or (inputs.ndim == 1 and (inputs.dtype.kind in _OBJECT_KINDS or not inputs.size))
         return list(inputs) if many else [inputs]
     if isinstance(inputs, Tensor):
-        return list(inputs) if inputs.dim() >= 2 else [inputs]
+        return list(inputs) if inputs.dim() >= 2 or inputs.shape == (0,) else [inputs]
     if isinstance(inputs, (str, bytes, bytearray, memoryview)):
         return [inputs]
     if isinstance(inputs, Sequence):
         return [inputs] if hasattr(inputs, "_fields") else inputs
-    if isinstance(inputs, (Iterator, set, frozenset)):
+    if isinstance(inputs, (Iterator, set, frozenset, KeysView, ValuesView, ItemsView)):
         raise TypeError(
             f"encode takes a list, tuple, array or one object, got {type(inputs).__name__}: pass list(...) of it"
         )

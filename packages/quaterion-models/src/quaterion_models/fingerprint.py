@@ -71,6 +71,21 @@ def fingerprint(encoder: Encoder) -> str:
     return blake2b(b"".join(parts), digest_size=32, person=b"encoder").hexdigest()
 
 
+def digest_of(function: Callable[..., Any]) -> str:
+    """Computes a digest of a function: its code, defaults and closure, and the user's functions that it names.
+
+    Args:
+        function: A function, a method, a partial or a callable object.
+
+    Returns:
+        32 hexadecimal digits.
+
+    Raises:
+        TypeError: If something that it depends on cannot be hashed.
+    """
+    return _Walker(None).digest(function, getattr(function, "__qualname__", "the function")).hex()
+
+
 def _hash(tag: bytes, *parts: bytes) -> bytes:
     # Parts are digests of 16 bytes, or the only part.
     return blake2b(b"".join(parts), digest_size=16, person=tag).digest()
@@ -83,7 +98,7 @@ def _text(text: str) -> bytes:
 class _Walker:
     """Walks an object's parts once each, in an order that depends on nothing but their content."""
 
-    def __init__(self, encoder: Encoder) -> None:
+    def __init__(self, encoder: Encoder | None) -> None:
         self._encoder = encoder
         self._done: dict[int, bytes] = {}
         self._depth: dict[int, int] = {}

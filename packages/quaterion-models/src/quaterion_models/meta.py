@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, overload
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor
 from quaterion_models.content_key import content_key
 
 
-class Meta(Sequence[dict[str, Any]]):
+class Meta:
     """One dict of side information for each row of a batch, with equal dicts stored once.
 
     Reads like a list of dicts. Inside it is a short table and a tensor of codes, so that a batch drawn from a cache
@@ -32,6 +32,7 @@ class Meta(Sequence[dict[str, Any]]):
         [{'encoder': 'image'}]
     """
 
+    # Deliberately no collections.abc.Sequence: Lightning rebuilds every sequence of a batch, element by element.
     __slots__ = ("codes", "table")
 
     def __init__(self, table: list[dict[str, Any]], codes: Tensor) -> None:
@@ -45,7 +46,7 @@ class Meta(Sequence[dict[str, Any]]):
         self.codes = codes
 
     @classmethod
-    def of(cls, dicts: Sequence[dict[str, Any]]) -> Meta:
+    def of(cls, dicts: Sequence[dict[str, Any]] | Meta) -> Meta:
         """Builds the table from a list of dicts; a `Meta` comes back as it is.
 
         Args:
@@ -103,6 +104,9 @@ class Meta(Sequence[dict[str, Any]]):
 
     def __len__(self) -> int:
         return len(self.codes)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return (self.table[code] for code in self.codes.tolist())
 
     @overload
     def __getitem__(self, index: int) -> dict[str, Any]: ...

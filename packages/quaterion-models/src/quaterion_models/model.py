@@ -18,6 +18,7 @@ from quaterion_models.encode import as_objects, encode_objects
 from quaterion_models.encoders.encoder import Encoder, check_embeddings
 from quaterion_models.heads.encoder_head import EncoderHead
 from quaterion_models.heads.switch_head import DOCUMENT, QUERY, SwitchHead
+from quaterion_models.meta import Meta
 from quaterion_models.names import module_name
 
 DEFAULT_ENCODER_KEY = "default"
@@ -170,7 +171,7 @@ class SimilarityModel(nn.Module):
                 vectors = encoder(inputs)
         return check_embeddings(vectors, f"encoder {key!r} ({type(encoder).__name__})", encoder.embedding_size)
 
-    def embed(self, vectors: Mapping[str, Tensor], meta: Sequence[dict[str, Any]] | None = None) -> Tensor:
+    def embed(self, vectors: Mapping[str, Tensor], meta: Sequence[dict[str, Any]] | Meta | None = None) -> Tensor:
         """Joins the encoders' vectors in their order and applies the head.
 
         Args:

@@ -10,6 +10,8 @@ from typing import Any, NamedTuple, Self
 import torch
 from torch import Tensor
 
+from quaterion_models.meta import Meta
+
 __all__ = ["Batch", "Features", "GroupTargets", "PairTargets", "move"]
 
 
@@ -54,7 +56,7 @@ class Features(NamedTuple):
 
     cached: dict[str, Tensor]
     inputs: dict[str, Any]
-    meta: Sequence[dict[str, Any]]
+    meta: Sequence[dict[str, Any]] | Meta
 
     def to(self, device: torch.device | str | int, *, non_blocking: bool = False) -> Self:
         """Return the same features with their tensors on the device; `meta` stays where it is."""
@@ -99,6 +101,8 @@ class PairTargets(NamedTuple):
         subgroups: `[2P]` int64, one per row of the pairs; objects of different subgroups are negatives.
         ids: `[2P + M]` int64, one per row; equal ids mark equal objects.
         negatives: `[M, 2]` int64, rows of (anchor, explicit negative).
+        subgroups_used: Whether the data set that the batch is from has more than one subgroup, so that they say
+            anything; None where that is not known.
     """
 
     pairs: Tensor
@@ -106,10 +110,11 @@ class PairTargets(NamedTuple):
     subgroups: Tensor
     ids: Tensor
     negatives: Tensor
+    subgroups_used: bool | None = None
 
     def to(self, device: torch.device | str | int, *, non_blocking: bool = False) -> Self:
         """Return the same targets on the device."""
-        return type(self)(*(tensor.to(device, non_blocking=non_blocking) for tensor in self))
+        return type(self)(*move(tuple(self), device, non_blocking=non_blocking))
 
     def as_arguments(self) -> dict[str, Tensor]:
         """Return the documented keyword arguments of a pair loss or metric.

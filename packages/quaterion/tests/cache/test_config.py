@@ -34,6 +34,8 @@ def test_one_function_serves_every_encoder():
         ({"mapping": {"a": "ram"}}, ValueError, "cache type 'ram'"),
         ({"batch_size": 0}, ValueError, "batch_size=0; expected an int of at least 1"),
         ({"dtype": "int8"}, ValueError, "dtype='int8'; expected 'float32' or 'float16'"),
+        ({"num_workers": -1}, ValueError, "num_workers=-1"),
+        ({"save_dir": 3}, TypeError, "save_dir=3; expected a folder"),
         ({"key_extractors": 3}, TypeError, "expected a function"),
     ],
 )

@@ -101,6 +101,34 @@ def test_a_key_extractor_decides_what_counts_as_equal(read_batches):
     assert torch.equal(vectors, expected(["ab", "ab", "b"]))
 
 
+def first_letter(text):
+    return text[:1]
+
+
+def last_letter(text):
+    return text[-1:]
+
+
+def test_another_key_extractor_never_reads_the_vectors_of_the_first(read_batches, tmp_path):
+    texts = ["ab", "ba"]
+    for extractor in (first_letter, last_letter, None):
+        config = CacheConfig(save_dir=tmp_path, **({} if extractor is None else {"key_extractors": extractor}))
+        vectors, encoded = read_batches(texts, config)
+        assert torch.equal(vectors, expected(texts))
+        assert len(encoded) == 2
+        assert read_batches(texts, config)[1] == []
+
+
+def test_values_beyond_float16_are_refused(read_batches, letter_counts):
+    with pytest.raises(ValueError, match=r"gave values up to 1e\+06, beyond float16. Set CacheConfig"):
+        read_batches(["a", "b"], CacheConfig(dtype="float16"), encoder=letter_counts(version=10**6))
+
+
+def test_a_collate_function_of_the_users_own_is_refused_rather_than_left_out(read_batches):
+    with pytest.raises(ValueError, match="has a collate function of its own, which training from a cache does not"):
+        read_batches(["a", "b"], collate_fn=lambda samples: ([], [], {}))
+
+
 def test_an_object_without_readable_content_asks_for_a_key(read_batches, letter_counts):
     class Text(str):
         __slots__ = ("handle",)

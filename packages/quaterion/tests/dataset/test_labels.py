@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from decimal import Decimal
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ def test_ints_keep_their_values_whatever_type_carries_them():
 
 
 def test_equal_labels_have_equal_ids_and_different_ones_differ():
-    labels = ["a", "b", "a", ("a", 1), ("a", 1), None, b"a", 2.5, -7]
+    labels = ["a", "b", "a", ("a", 1), ("a", 1), (None,), b"a", 2.5, -7]
     ids = group_ids(labels).tolist()
     assert ids[0] == ids[2] and ids[3] == ids[4]
     assert len(set(ids)) == 7
@@ -33,7 +34,7 @@ def test_ids_of_strings_are_the_same_in_another_process():
     assert {int(run.stdout) for run in runs} == {group_id("card arrival")}
 
 
-@pytest.mark.parametrize("nan", [float("nan"), np.float64("nan"), torch.tensor(float("nan"))])
+@pytest.mark.parametrize("nan", [float("nan"), np.float64("nan"), torch.tensor(float("nan")), Decimal("nan")])
 def test_nan_is_refused_with_the_position(nan):
     with pytest.raises(ValueError, match=r"Sample 1: A group is NaN.*drop the row"):
         group_ids([0, nan])
@@ -47,6 +48,13 @@ def test_unhashable_groups_are_refused_with_value_and_type():
 def test_a_hashable_object_without_readable_content_is_refused():
     with pytest.raises(TypeError, match=r"content cannot be read"):
         group_id(object())
+
+
+def test_a_missing_group_and_one_of_several_values_are_refused():
+    with pytest.raises(ValueError, match="Sample 1: A group is None, so all objects without a label"):
+        group_ids(["a", None])
+    with pytest.raises(TypeError, match=r"A group is a tensor of shape \[2\]"):
+        group_id(torch.tensor([1, 2]))
 
 
 def test_an_int_beyond_64_bits_is_refused():

@@ -68,6 +68,13 @@ def test_sides_reach_the_side_information_of_two_sided_models_only():
     assert read_data_set(PairsSimilarityDataLoader(data), TEXTS, collate).metas is None
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_bad_sample_is_named_by_its_place_in_the_data_set(workers):
+    data = [SimilarityGroupSample("a", 0)] * 300 + [SimilarityGroupSample("b", float("nan"))]
+    with pytest.raises(ValueError, match="Sample 300: A group is NaN"):
+        read_data_set(GroupSimilarityDataLoader(data, num_workers=workers), {}, NO_META)
+
+
 def test_a_reading_that_ran_out_of_time_says_so():
     reading = read_data_set(GroupSimilarityDataLoader(Noisy()), {}, NO_META, max_seconds=0.0001)
     assert not reading.complete and len(reading.table) < 700

@@ -79,6 +79,12 @@ def test_a_score_that_is_no_number_is_named():
         PairsSimilarityDataLoader.collate_labels([SimilarityPairSample("a", "b", score="high")])
 
 
+@pytest.mark.parametrize("negatives", [None, "Lyon", b"Lyon"])
+def test_negatives_that_are_no_list_are_refused(negatives):
+    with pytest.raises(TypeError, match="expected a list of objects"):
+        PairsSimilarityDataLoader.collate_labels([SimilarityPairSample("a", "b", negatives=negatives)])
+
+
 def test_a_nan_subgroup_is_refused():
     with pytest.raises(ValueError, match="NaN.*subgroup"):
         PairsSimilarityDataLoader.collate_labels([SimilarityPairSample("a", "b", subgroup=float("nan"))])

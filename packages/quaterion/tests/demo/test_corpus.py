@@ -47,6 +47,7 @@ def test_no_object_has_the_description_of_another_of_its_name(library: list[Entr
     assert len(set(told)) == len(told)
 
 
+@pytest.mark.slow
 def test_a_process_with_another_hash_seed_reads_and_splits_the_same(library: list[Entry]) -> None:
     code = (
         "import json; from quaterion.demo.corpus import read_standard_library, split_entries; "

@@ -16,8 +16,8 @@ from quaterion.demo.minilm import find_minilm
 FIND = "from quaterion.demo.minilm import find_minilm; print(find_minilm())"
 
 
-def find_in_new_process(**environment: str) -> str:
-    return subprocess.check_output([sys.executable, "-c", FIND], env={**os.environ, **environment}, text=True).strip()
+def find_in_new_process(code: str = FIND, **environment: str) -> str:
+    return subprocess.check_output([sys.executable, "-c", code], env={**os.environ, **environment}, text=True).strip()
 
 
 def test_offline_the_package_gives_the_official_weights(minilm_folder: Path, tmp_path: Path) -> None:
@@ -25,6 +25,7 @@ def test_offline_the_package_gives_the_official_weights(minilm_folder: Path, tmp
     assert Path(found) == minilm_folder
 
 
+@pytest.mark.slow
 def test_a_hub_that_never_answers_does_not_hold_up(minilm_folder: Path, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}"
@@ -35,23 +36,17 @@ def test_a_hub_that_never_answers_does_not_hold_up(minilm_folder: Path, tmp_path
     assert waited < minilm.ANSWER_SECONDS + 30  # the rest is the start of a process on a busy machine
 
 
-def test_a_local_copy_of_the_hub_comes_first(minilm_folder: Path, tmp_path: Path) -> None:
-    snapshot = tmp_path / "hub" / "models--sentence-transformers--all-MiniLM-L6-v2" / "snapshots" / "abc"
+def test_a_local_copy_of_the_hub_comes_first_unless_its_weights_are_changed(
+    minilm_folder: Path, tmp_path: Path
+) -> None:
+    model = tmp_path / "hub" / "models--sentence-transformers--all-MiniLM-L6-v2"
+    snapshot = model / "snapshots" / "abc"
     shutil.copytree(minilm_folder, snapshot)
-    refs = snapshot.parents[1] / "refs"
-    refs.mkdir()
-    (refs / "main").write_text("abc")
-    assert Path(find_in_new_process(HF_HUB_OFFLINE="1", HF_HOME=str(tmp_path))) == snapshot
-
-
-def test_changed_weights_in_the_hubs_copy_are_passed_over(minilm_folder: Path, tmp_path: Path) -> None:
-    snapshot = tmp_path / "hub" / "models--sentence-transformers--all-MiniLM-L6-v2" / "snapshots" / "abc"
-    shutil.copytree(minilm_folder, snapshot)
-    (snapshot / "model.safetensors").write_bytes(b"something else")
-    refs = snapshot.parents[1] / "refs"
-    refs.mkdir()
-    (refs / "main").write_text("abc")
-    assert Path(find_in_new_process(HF_HUB_OFFLINE="1", HF_HOME=str(tmp_path))) == minilm_folder
+    (model / "refs").mkdir()
+    (model / "refs" / "main").write_text("abc")
+    change = f"open({str(snapshot / 'model.safetensors')!r}, 'wb').write(b'something else')"
+    found = find_in_new_process(f"{FIND}; {change}; print(find_minilm())", HF_HUB_OFFLINE="1", HF_HOME=str(tmp_path))
+    assert [Path(line) for line in found.splitlines()] == [snapshot, minilm_folder]
 
 
 def test_changed_weights_in_the_package_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -75,6 +75,7 @@ def test_a_second_run_encodes_nothing_and_gives_the_same_scores(
     assert (again.before, again.after) == (result.before, result.after)
 
 
+@pytest.mark.slow
 def test_another_seed_trains_another_model(result: DemoResult, options: DemoOptions) -> None:
     other = run_demo(replace(options, seed=1, cache=options.out / "cache"))
     assert other.split.test != result.split.test

@@ -7,7 +7,6 @@ import types
 
 import pytest
 
-from quaterion.demo import walker
 from quaterion.demo.walker import Walk, first_paragraph, module_names, signature_text
 
 
@@ -163,9 +162,3 @@ def test_built_in_objects_have_no_prefix() -> None:
     found = names(builtins=builtins, io=__import__("io"))
     assert {"sorted", "str.join", "open"} <= set(found)
     assert "io.open" not in found
-
-
-def test_the_script_needs_nothing_but_the_standard_library() -> None:
-    lines = subprocess.check_output([sys.executable, "-I", "-S", walker.__file__], text=True).splitlines()
-    assert lines[-1] == '["end"]'
-    assert lines[0].startswith('["module"')

@@ -44,3 +44,18 @@ def test_only_the_selected_rows_get_a_gradient() -> None:
     mining.hardest_distances(comparison).negative[0].backward()
     assert embeddings.grad is not None
     assert embeddings.grad.any(dim=1).tolist() == [True, False, True, False]
+
+
+@pytest.mark.parametrize("columns", [3, 255, 256, 300, 1000])
+@pytest.mark.parametrize("largest", [False, True])
+def test_row_extremes_are_those_of_torch(columns: int, largest: bool) -> None:
+    values = torch.randn(50, columns, generator=torch.Generator().manual_seed(0))
+    outside = -torch.inf if largest else torch.inf
+    values[0] = outside
+    values[1, :-1] = outside  # the only candidate comes last
+    values[2, 1:] = outside
+    found = mining._row_extremes(values, largest=largest)
+    expected = values.max(dim=1) if largest else values.min(dim=1)
+    assert torch.equal(found.values, expected.values)
+    assert torch.equal(found.indices[1:], expected.indices[1:])
+    assert 0 <= found.indices[0] < columns

@@ -13,6 +13,9 @@ from quaterion.dataset import (
     SimilarityGroupSample,
     SimilarityPairSample,
 )
+from quaterion.eval.attached_metric import AttachedMetric
+from quaterion.eval.group import RetrievalRPrecision
+from quaterion.eval.pair import RetrievalReciprocalRank
 from quaterion.loss import ContrastiveLoss, MultipleNegativesRankingLoss
 from quaterion.train.cache import CacheConfig, CacheType
 from quaterion.train.xbm import XbmConfig
@@ -27,7 +30,8 @@ def group_loader(*groups, **arguments):
 
 
 def pair_loader(*scores):
-    return PairsSimilarityDataLoader([SimilarityPairSample(HERE, (float(i), 0, 0, 0), s) for i, s in enumerate(scores)])
+    data = [SimilarityPairSample(HERE, (float(i), 0, 0, 0), s) for i, s in enumerate(scores)]
+    return PairsSimilarityDataLoader(data, batch_size=4)
 
 
 @pytest.mark.parametrize("caches", [None, CacheConfig()])
@@ -193,11 +197,67 @@ def test_memory_is_refused_for_a_loss_that_cannot_use_it(model_type, make_traine
         Quaterion.fit(model, make_trainer(max_epochs=1), pair_loader(1, 1))
 
 
+def test_nan_vectors_are_refused_without_a_cache_too(model_type, encoder_type, make_trainer):
+    model = model_type(encoders=encoder_giving(encoder_type, lambda vectors: vectors * float("nan")))
+    with pytest.raises(ValueError, match="encoder 'default' gave NaN or infinite values"):
+        Quaterion.fit(model, make_trainer(max_epochs=1), group_loader(1, 1, 2))
+    assert all(bool(torch.isfinite(p).all()) for p in model.model.head.parameters())
+
+
+@pytest.mark.parametrize("caches", [None, CacheConfig()])
+def test_loaders_that_give_no_proper_batches_are_refused(model_type, make_trainer, caches):
+    for arguments, message in (
+        ({"batch_size": None}, "batch_size=None; expected batches"),
+        ({"batch_size": 9, "drop_last": True}, "train_dataloader gives no batch: batch_size=9"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            Quaterion.fit(model_type(caches=caches), make_trainer(max_epochs=1), group_loader(1, 1, 2, 2, **arguments))
+
+
+def test_batches_of_one_are_warned_of(model_type, make_trainer):
+    with pytest.warns(UserWarning, match="batch_size=1, the default of a DataLoader, but TripletLoss compares"):
+        Quaterion.fit(model_type(), make_trainer(max_epochs=1), group_loader(1, 1, 2, batch_size=1))
+
+
+@pytest.mark.parametrize(
+    ("hook", "value", "message"),
+    [
+        ("configure_loss", lambda: ContrastiveLoss, "configure_loss returned ContrastiveLoss; expected a loss"),
+        (
+            "configure_caches",
+            lambda: CacheType.AUTO,
+            r"returned CacheType\(...\); expected a CacheConfig",
+        ),
+        (
+            "configure_metrics",
+            lambda: [RetrievalRPrecision()],
+            "expected AttachedMetric.*RetrievalRPrecision",
+        ),
+        (
+            "configure_metrics",
+            lambda: AttachedMetric("m", RetrievalReciprocalRank()),
+            "'m' is quaterion.eval.pair.*RetrievalReciprocalRank, but TripletLoss .* quaterion.eval.group",
+        ),
+    ],
+)
+def test_hooks_that_return_the_wrong_thing_are_named(model_type, make_trainer, hook, value, message):
+    kind = type("Wrong", (model_type,), {hook: lambda self: value()})
+    with pytest.raises(TypeError, match=message):
+        Quaterion.fit(kind(), make_trainer(max_epochs=1), group_loader(1, 1, 2))
+
+
+def test_a_gpu_for_the_cache_is_missed_before_anything_is_encoded(model_type, make_trainer):
+    model = model_type(caches=CacheConfig(CacheType.GPU))
+    with pytest.raises(ValueError, match="lie on a GPU"):
+        Quaterion.fit(model, make_trainer(max_epochs=1), group_loader(1, 1, 2))
+    assert int(model.model.encoders["default"].encoded) == 0
+
+
 def test_one_pair_with_a_hard_negative_can_train(model_type, make_trainer):
     data = [SimilarityPairSample(HERE, (0, 1, 0, 0), negatives=[(0, 0, 1, 0)])]
     model = model_type(loss=MultipleNegativesRankingLoss())
     trainer = make_trainer(max_epochs=1)
-    Quaterion.fit(model, trainer, PairsSimilarityDataLoader(data))
+    Quaterion.fit(model, trainer, PairsSimilarityDataLoader(data, batch_size=4))
     assert trainer.callback_metrics["train_loss"] > 0
 
 

@@ -91,6 +91,14 @@ def test_more_groups_than_class_weights_are_refused_before_training(model_type, 
         Quaterion.fit(model, make_trainer(max_epochs=1), loader_of("a", "b", "c", "a"))
 
 
+def test_class_weights_need_no_two_objects_of_a_group(model_type, make_trainer):
+    model = model_type(loss=SoftmaxLoss(embedding_size=8, num_groups=3))
+    model.process_results = lambda **_: None
+    trainer = make_trainer(max_epochs=1)
+    Quaterion.fit(model, trainer, loader_of("a", "b", "c"))
+    assert trainer.callback_metrics["train_loss"] > 0
+
+
 def test_parameters_of_the_loss_that_no_optimizer_has_are_named(model_type, make_trainer):
     model = model_type(loss=SoftmaxLoss(embedding_size=8, num_groups=2))
     model.process_results = lambda **_: None

@@ -8,7 +8,7 @@ import torch
 from torch.utils.data import BatchSampler, IterableDataset, RandomSampler, WeightedRandomSampler
 
 from quaterion import Quaterion
-from quaterion.dataset import GroupSimilarityDataLoader, PairsSimilarityDataLoader
+from quaterion.dataset import GroupSimilarityDataLoader, PairsSimilarityDataLoader, SimilarityPairSample
 from quaterion.loss import ContrastiveLoss, MultipleNegativesRankingLoss
 from quaterion.train import prepare_batches
 from quaterion.train.cache import CacheConfig, CacheType
@@ -133,6 +133,8 @@ def test_validation_logs_under_the_documented_names(model_type, group_data, make
     assert {"train_loss", "validation_loss/dataloader_idx_0", "validation_loss/dataloader_idx_1"} <= set(
         trainer.callback_metrics
     )
+    both = [trainer.callback_metrics[f"validation_loss/dataloader_idx_{i}"] for i in range(2)]
+    assert float(trainer.callback_metrics["validation_loss"]) == pytest.approx(float(sum(both)) / 2, rel=1e-5)
     Quaterion.fit(model, trainer := make_trainer(max_epochs=1), loader, loader)
     values = [value for stage, value in model.steps[-4:] if stage == "validation"]
     sizes = torch.tensor([16.0, 16, 16, 2])
@@ -171,6 +173,66 @@ def test_accumulation_clipping_and_mixed_precision_work_as_in_lightning(model_ty
             assert trainer.global_step == (4 if "accumulate_grad_batches" in settings else 8)
         # The uncached encoder itself runs in bf16 under autocast, so equality is looser there.
         assert runs[1] == pytest.approx(runs[0], rel=5e-2 if "precision" in settings else 1e-5)
+
+
+@pytest.mark.parametrize("precision", ["bf16-true", "64-true"])
+def test_true_precision_trains_from_the_cache(model_type, pair_data, make_trainer, precision):
+    model = model_type(loss=MultipleNegativesRankingLoss(), caches=CacheConfig())
+    Quaterion.fit(
+        model, make_trainer(max_epochs=1, precision=precision), PairsSimilarityDataLoader(pair_data, batch_size=8)
+    )
+    assert len(model.steps) == 5 and all(value > 0 for _, value in model.steps)
+
+
+def test_subgroups_count_for_each_data_set_on_its_own(model_type, pair_data, make_trainer):
+    plain = [SimilarityPairSample(sample.obj_a, sample.obj_b) for sample in pair_data]
+    for caches in (None, CacheConfig()):
+        model = model_type(loss=MultipleNegativesRankingLoss(), caches=caches)
+        trainer = make_trainer(max_epochs=1)
+        loaders = [PairsSimilarityDataLoader(data, batch_size=8) for data in (pair_data, plain)]
+        Quaterion.fit(model, trainer, *loaders)
+        assert trainer.callback_metrics["validation_loss"] > 0
+
+
+class Alternating(torch.utils.data.Sampler):
+    """Orders samples by the epoch it was told."""
+
+    epoch = 0
+
+    def set_epoch(self, epoch):
+        self.epoch = epoch
+
+    def __iter__(self):
+        return iter(range(8) if self.epoch % 2 == 0 else reversed(range(8)))
+
+    def __len__(self):
+        return 8
+
+
+@pytest.mark.filterwarnings("ignore:Total length of")  # Lightning's, of the validation data that is not there
+@pytest.mark.parametrize("caches", [None, CacheConfig()])
+def test_samplers_are_told_the_epoch_and_overfitting_repeats_its_batches(model_type, group_data, make_trainer, caches):
+    def seen(loader, **settings):
+        model, batches = model_type(caches=caches), []
+        model.process_results = lambda embeddings, targets, **_: batches.append(targets["groups"].tolist())
+        Quaterion.fit(model, make_trainer(**settings), loader)
+        return batches
+
+    data = group_data[:8]
+    first, second, third = seen(GroupSimilarityDataLoader(data, batch_size=8, sampler=Alternating()), max_epochs=3)
+    assert first == third == second[::-1] != second
+    one = seen(GroupSimilarityDataLoader(group_data, batch_size=8, shuffle=True), max_epochs=3, overfit_batches=1)
+    assert len(one) == 3 and one[0] == one[1] == one[2]
+
+
+def test_the_trainers_test_and_validate_take_plain_loaders(model_type, group_data, make_trainer):
+    model = model_type(caches=CacheConfig())
+    loader = GroupSimilarityDataLoader(group_data, batch_size=50)
+    trainer = make_trainer(max_epochs=1)
+    Quaterion.fit(model, trainer, loader, loader)
+    expected = float(trainer.callback_metrics["validation_loss"])
+    assert trainer.test(model, loader, verbose=False)[0]["test_loss"] == pytest.approx(expected, rel=1e-5)
+    assert trainer.validate(model, loader, verbose=False)[0]["validation_loss"] == pytest.approx(expected, rel=1e-5)
 
 
 def test_resuming_from_a_checkpoint_equals_not_having_stopped(model_type, group_data, make_trainer, tmp_path):

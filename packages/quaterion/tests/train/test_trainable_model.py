@@ -134,6 +134,40 @@ def test_metrics_of_two_validation_sets_and_of_steps_are_kept_apart(model_type, 
     assert {"rr_train", "rr_train_step", "rr_validation/dataloader_idx_0", "rr_validation/dataloader_idx_1"} <= names
 
 
+def test_a_metric_that_cannot_be_computed_does_not_end_the_training(model_type, group_data, make_trainer):
+    model = model_type(caches=CacheConfig(), metrics=[AttachedMetric("rp", RetrievalRPrecision())])
+    alone = [SimilarityGroupSample(sample.obj, i) for i, sample in enumerate(group_data[:6])]
+    trainer = make_trainer(max_epochs=1)
+    loaders = [GroupSimilarityDataLoader(data, batch_size=25) for data in (group_data, alone)]
+    with pytest.warns(UserWarning, match="The metric 'rp' is not logged for validation"):
+        Quaterion.fit(model, trainer, *loaders)
+    assert "rp_train" in trainer.callback_metrics and "rp_validation" not in trainer.callback_metrics
+
+
+def test_a_metric_of_an_interrupted_validation_starts_anew_in_the_next_training(model_type, group_data, make_trainer):
+    class Stop(pl.Callback):
+        def on_validation_batch_end(self, *_):
+            raise InterruptedError
+
+    model = model_type(caches=CacheConfig(), metrics=[AttachedMetric("rp", RetrievalRPrecision())], lr=0.0)
+    halves = [GroupSimilarityDataLoader(data, batch_size=25) for data in (group_data[:25], group_data[25:])]
+    with pytest.raises(InterruptedError):
+        Quaterion.fit(model, make_trainer(max_epochs=1, callbacks=[Stop()]), *halves)
+    trainer = make_trainer(max_epochs=1)
+    Quaterion.fit(model, trainer, halves[1], halves[0])
+    embeddings = torch.from_numpy(model.model.encode([sample.obj for sample in group_data[:25]]))
+    whole = RetrievalRPrecision().compute(embeddings, halves[0].collate_labels(group_data[:25])["groups"])
+    assert float(trainer.callback_metrics["rp_validation"]) == pytest.approx(float(whole), abs=1e-6)
+
+
+def test_the_defaults_take_an_iterable_data_set():
+    class Stream(torch.utils.data.IterableDataset):
+        def __iter__(self):
+            return iter([])
+
+    assert Quaterion.trainer_defaults(None, GroupSimilarityDataLoader(Stream()))["log_every_n_steps"] == 50
+
+
 def test_early_stopping_can_monitor_a_metric(model_type, group_data, make_trainer):
     metric = AttachedMetric("rp", RetrievalRPrecision())
     stopping = pl.callbacks.EarlyStopping("rp_validation", mode="max", patience=1, min_delta=2.0)

@@ -10,6 +10,7 @@ from typing import Any, Self
 
 from torch import Tensor, nn
 
+from quaterion_models.meta import Meta
 from quaterion_models.saving.arguments import decode_arguments, record_arguments, recorded_arguments
 
 
@@ -65,7 +66,7 @@ class EncoderHead(nn.Module, ABC):
             `[B, output_size]`.
         """
 
-    def forward(self, input_vectors: Tensor, meta: Sequence[dict[str, Any]] | None = None) -> Tensor:  # noqa: ARG002
+    def forward(self, input_vectors: Tensor, meta: Sequence[dict[str, Any]] | Meta | None = None) -> Tensor:  # noqa: ARG002
         """Applies dropout and :meth:`transform`.
 
         Args:

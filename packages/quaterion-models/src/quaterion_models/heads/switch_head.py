@@ -88,7 +88,7 @@ class SwitchHead(EncoderHead):
         """
         return self._route(input_vectors, Meta.empty(len(input_vectors)))
 
-    def forward(self, input_vectors: Tensor, meta: Sequence[dict[str, Any]] | None = None) -> Tensor:
+    def forward(self, input_vectors: Tensor, meta: Sequence[dict[str, Any]] | Meta | None = None) -> Tensor:
         """Sends each row to its head and puts the results back in order.
 
         Args:

@@ -140,7 +140,7 @@ def load_model(
     model = cls(loaded, head)
     try:
         model.labels = decode_value(content.get("labels"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ModelFolderError(f"{config}: labels: {error}") from error
     model.class_weights = _load_classes(root, content)
     return model
@@ -159,7 +159,7 @@ def _load_classes(root: Path, content: dict[str, Any]) -> ClassWeights | None:
     try:
         labels = decode_value(field(spec, "labels", list, config))
         classes = ClassWeights(labels, torch.zeros(shape), cosine=field(spec, "cosine", bool, config))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ModelFolderError(f"{config}: classes: {error}") from error
     read_state(classes, path)
     return classes

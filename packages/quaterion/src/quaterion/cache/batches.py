@@ -77,6 +77,9 @@ class RawBatches:
         return len(self._loader)
 
     def __iter__(self) -> Iterator[Batch]:
+        batch = None
         for batch, keys in self._loader:
             cached = {name: self._placed[name].lookup(keys[name]) for name in keys}
             yield batch._replace(features=batch.features._replace(cached=cached))
+        if batch is None:
+            raise ValueError("The data set is empty. Expected at least one sample: check where its items come from.")

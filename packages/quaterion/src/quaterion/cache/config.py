@@ -62,6 +62,12 @@ class CacheConfig:
         object.__setattr__(self, "mapping", {key: _cache_type(value) for key, value in self.mapping.items()})
         if not isinstance(self.batch_size, int) or self.batch_size < 1:
             raise ValueError(f"CacheConfig got batch_size={self.batch_size!r}; expected an int of at least 1.")
+        if self.num_workers is not None and (not isinstance(self.num_workers, int) or self.num_workers < 0):
+            raise ValueError(
+                f"CacheConfig got num_workers={self.num_workers!r}; expected an int of 0 or more, or None."
+            )
+        if self.save_dir is not None and not isinstance(self.save_dir, str | Path):
+            raise TypeError(f"CacheConfig got save_dir={self.save_dir!r}; expected a folder, or None.")
         if self.dtype not in {"float32", "float16"}:
             raise ValueError(f"CacheConfig got dtype={self.dtype!r}; expected 'float32' or 'float16'.")
         if not callable(self.key_extractors) and not isinstance(self.key_extractors, Mapping):

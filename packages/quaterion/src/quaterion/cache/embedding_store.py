@@ -99,6 +99,16 @@ class EmbeddingStore:
         return self._manifest.fingerprint
 
     @property
+    def dtype_name(self) -> str:
+        """Precision of the stored vectors, "float32" or "float16"."""
+        return self._manifest.dtype
+
+    @property
+    def folder(self) -> Path | None:
+        """Where the vectors are kept, None for in memory."""
+        return self._folder
+
+    @property
     def dimension(self) -> int:
         """Length of a vector."""
         return self._manifest.dimension

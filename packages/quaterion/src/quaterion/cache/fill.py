@@ -109,7 +109,13 @@ def fill_store(
                 _check_same(plan.keys[planned], keys, [int(np.searchsorted(first, i, "right")) - 1 for i in planned])
                 vectors = encode(inputs)
                 _check_vectors(vectors, count=len(planned), dimension=store.dimension, name=name)
-                store.add(plan.keys[planned], vectors.numpy())
+                stored = vectors.to(store.dtype)
+                if store.dtype == torch.float16 and not bool(torch.isfinite(stored).all()):
+                    raise ValueError(
+                        f"The encoder {name!r} gave values up to {float(vectors.abs().max()):.3g}, beyond float16. "
+                        "Set CacheConfig(dtype='float32')."
+                    )
+                store.add(plan.keys[planned], stored.numpy())
                 on_progress(len(planned))
     finally:
         store.flush()

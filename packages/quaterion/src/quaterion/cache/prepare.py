@@ -1,5 +1,6 @@
 """From a loader and a configuration to batches: read the data set, fill the stores, place the vectors."""
 
+import hashlib
 import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -18,14 +19,16 @@ from quaterion.cache.embedding_store import EmbeddingStore
 from quaterion.cache.fill import fill_store, plan_fill
 from quaterion.cache.placed_vectors import PlacedVectors
 from quaterion.dataset.drawing import IndexBatches
-from quaterion.dataset.raw_collate import RawCollate
+from quaterion.dataset.raw_collate import RawCollate, has_own_collate
 from quaterion.dataset.reading import ObjectReading, SampleReading, read_data_set
 from quaterion.dataset.similarity_data_loader import SimilarityDataLoader
+from quaterion.dataset.target_table import PairTable
 from quaterion_models import SimilarityModel
 from quaterion_models.batch_to import to_device
 from quaterion_models.collate import ModelCollate
 from quaterion_models.content_key import content_key
 from quaterion_models.encoders import Encoder
+from quaterion_models.fingerprint import digest_of
 from quaterion_models.meta import Meta
 
 __all__ = ["BatchSource"]
@@ -82,8 +85,18 @@ class BatchSource:
             The reading; None where there is none.
         """
         everything = bool(self.cached) or self.needs_all_targets
-        if not everything and isinstance(loader.dataset, IterableDataset):
+        own_collate = has_own_collate(type(loader), loader.collate_fn)
+        if self.cached and not own_collate:
+            raise ValueError(
+                f"The {type(loader).__name__} has a collate function of its own, which training from a cache does not "
+                "run: it draws whole batches of cached vectors. Do in the data set what it does, or set "
+                "CacheConfig(cache_type=CacheType.NONE)."
+            )
+        if not own_collate or (not everything and isinstance(loader.dataset, IterableDataset)):
             return None
+        for key in self.cached:
+            self._placement(key)
+            self._store(key)  # a folder that cannot be used shows itself before anything is read
         readings = {key: ObjectReading(self._key_of(key), encoder.length) for key, encoder in self.cached.items()}
         return read_data_set(
             loader,
@@ -111,7 +124,13 @@ class BatchSource:
         running = [key for key in self.model.encoders if key not in placed]
         if running or not self.cached or reading is None:
             keys = {key: self._key_of(key) for key in placed}
-            collate = RawCollate(loader, self._collate(running), two_sided=self.model.two_sided, keys=keys)
+            collate = RawCollate(
+                loader,
+                self._collate(running),
+                two_sided=self.model.two_sided,
+                subgroups_used=_subgroups_used(reading),
+                keys=keys,
+            )
             return RawBatches(loader, collate, placed)
         meta = None if reading.metas is None else Meta.of(reading.metas)
         return CachedBatches(IndexBatches(loader, length=len(reading.table)), reading.table, placed, meta)
@@ -152,12 +171,12 @@ class BatchSource:
 
     def _store(self, key: str) -> EmbeddingStore:
         encoder = self.cached[key]
-        fingerprint = encoder.fingerprint()
+        config = self._config
+        fingerprint = self._fingerprint(key)
+        folder = None if config.save_dir is None else Path(config.save_dir) / f"{fingerprint[:32]}-{config.dtype}"
         store = self.stores.get(key)
-        # The store of an earlier fit is used again only while the encoder is the one that filled it.
-        if store is None or store.fingerprint != fingerprint:
-            config = self._config
-            folder = None if config.save_dir is None else Path(config.save_dir) / f"{fingerprint[:32]}-{config.dtype}"
+        # The store of an earlier training is used again only while it is the one that would be made now.
+        if store is None or (store.fingerprint, store.dtype_name, store.folder) != (fingerprint, config.dtype, folder):
             store = self.stores[key] = EmbeddingStore(
                 fingerprint=fingerprint,
                 dimension=encoder.embedding_size,
@@ -166,6 +185,14 @@ class BatchSource:
                 folder=folder,
             )
         return store
+
+    def _fingerprint(self, key: str) -> str:
+        """Digest of the encoder and of what identifies its objects: both decide what a key stands for."""
+        extractor = self._config.key_extractor(key)
+        encoder = self.cached[key].fingerprint()
+        if extractor is None:
+            return encoder
+        return hashlib.blake2b(f"{encoder}{digest_of(extractor)}".encode(), digest_size=32).hexdigest()
 
     def _placement(self, key: str) -> torch.device:
         wanted = self._config.placement(key)
@@ -187,6 +214,12 @@ class BatchSource:
     @property
     def _config(self) -> CacheConfig:
         return self.config or CacheConfig()
+
+
+def _subgroups_used(reading: SampleReading | None) -> bool | None:
+    if reading is None or not reading.complete or not isinstance(reading.table, PairTable):
+        return None
+    return reading.table.subgroups_used
 
 
 class _ExtractedKey:

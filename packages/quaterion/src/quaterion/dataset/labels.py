@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Hashable, Iterable
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -30,17 +31,24 @@ def group_id(label: Any) -> int:
         >>> group_id(7), group_id(7.0), group_id("seven") == group_id("seven")
         (7, 7, True)
     """
-    if isinstance(label, torch.Tensor) and label.ndim == 0:
+    if isinstance(label, torch.Tensor):
+        if label.numel() != 1:
+            raise TypeError(f"A group is a tensor of shape {list(label.shape)}. Expected one value for each object.")
         label = label.item()
+    if label is None:
+        raise ValueError(
+            "A group is None, so all objects without a label would be one group. Expected an int, a string or another "
+            "hashable value: drop the row or give it a group."
+        )
     if isinstance(label, np.generic):
         label = label.item()
-    if isinstance(label, float):
+    if isinstance(label, float | Decimal):
         if math.isnan(label):
             raise ValueError(
                 "A group is NaN, which equals no other value, so the object would belong to no group. "
                 "Expected an int, a string or another hashable value: drop the row or give it a group."
             )
-        if label.is_integer():
+        if math.isfinite(label) and label % 1 == 0:
             label = int(label)
     if isinstance(label, int):
         if not -(2**63) <= label < 2**63:

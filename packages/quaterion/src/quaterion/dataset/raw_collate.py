@@ -7,11 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, IterableDataset
 
-from quaterion.batch import Batch, Features
+from quaterion.batch import Batch, Features, PairTargets
 from quaterion.dataset.similarity_data_loader import PairsSimilarityDataLoader, SimilarityDataLoader
 from quaterion_models.collate import ModelCollate
 
-__all__ = ["KeyedBatch", "RawCollate", "with_collate"]
+__all__ = ["KeyedBatch", "RawCollate", "has_own_collate", "with_collate"]
 
 
 class KeyedBatch(NamedTuple):
@@ -33,6 +33,7 @@ class RawCollate:
         loader: Whose own collate step separates objects from labels.
         model_collate: Prepares the encoders' inputs.
         two_sided: Whether the model treats queries and documents differently.
+        subgroups_used: Whether the data set has more than one subgroup; None where that is not known.
         keys: For each encoder served from a cache, the key of an object.
     """
 
@@ -42,6 +43,7 @@ class RawCollate:
         model_collate: ModelCollate,
         *,
         two_sided: bool = False,
+        subgroups_used: bool | None = None,
         keys: Mapping[str, Callable[[Any], bytes]] | None = None,
     ) -> None:
         self._type = type(loader)
@@ -49,27 +51,42 @@ class RawCollate:
         self._collate = loader.collate_fn
         self._model_collate = model_collate
         self._two_sided = two_sided
+        self._subgroups_used = subgroups_used
         self._keys = dict(keys or {})
 
     def __call__(self, samples: list[Any]) -> KeyedBatch:
         """Turns samples into a batch."""
-        if self._collate == self._type.collate:
+        if has_own_collate(self._type, self._collate):
             # Only pair losses read ids, and hashing large objects costs time.
             ids, objects = self._type.flatten_objects(samples, hash_ids=self._needs_ids)
             labels = self._type.collate_labels(samples)
         else:
             ids, objects, labels = self._collate(samples)
+        targets = self._type.targets(ids, labels)
+        if isinstance(targets, PairTargets):
+            targets = targets._replace(subgroups_used=self._subgroups_used)
         inputs = self._model_collate(objects, self._type.sides(samples) if self._two_sided else None)
         return KeyedBatch(
             Batch(
                 Features(cached={}, inputs=inputs["data"], meta=inputs["meta"]),
-                self._type.targets(ids, labels),
+                targets,
             ),
             keys={
                 name: np.frombuffer(b"".join(map(key, objects)), dtype=np.uint8).reshape(-1, 16)
                 for name, key in self._keys.items()
             },
         )
+
+
+def has_own_collate(loader_type: type[SimilarityDataLoader[Any]], collate: Any) -> bool:
+    """Whether a collate function is the loader's own, not one that a user wrote.
+
+    Args:
+        loader_type: Class of the loader.
+        collate: The loader's collate function.
+    """
+    theirs = getattr(loader_type.collate, "__func__", None)
+    return collate == loader_type.collate and theirs is SimilarityDataLoader.collate.__func__  # type: ignore[attr-defined]
 
 
 def with_collate(loader: DataLoader[Any], collate: Callable[[list[Any]], Any]) -> DataLoader[Any]:

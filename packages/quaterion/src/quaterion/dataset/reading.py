@@ -1,6 +1,7 @@
 """One pass over a data set: targets, content keys and lengths of everything in it, and no object kept."""
 
 import math
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -24,6 +25,10 @@ CHUNK = 256
 
 
 KEY_BYTES = 16
+
+
+_SAMPLE = re.compile(r"\bSample (\d+):")
+"""How errors name a sample, by its place in the chunk."""
 
 
 class ObjectReading(NamedTuple):
@@ -191,11 +196,19 @@ def read_data_set(
     """
     keep = isinstance(loader.dataset, IterableDataset)
     collate = _ReadChunk(type(loader), readings, model_collate, two_sided=two_sided, keep_objects=keep)
-    chunks = []
+    chunks: list[_Chunk] = []
     complete = True
     stop = time.monotonic() + max_seconds
     with undisturbed_randomness():
-        for chunk in sequential_loader(loader, collate, batch_size=CHUNK):
+        reader = iter(sequential_loader(loader, collate, batch_size=CHUNK))
+        while True:
+            try:
+                chunk = next(reader)
+            except StopIteration:
+                break
+            except (TypeError, ValueError) as error:
+                read = sum(len(chunk.counts) for chunk in chunks)
+                raise type(error)(_renumbered(str(error), read)) from error
             chunks.append(chunk)
             if time.monotonic() > stop:
                 complete = False
@@ -203,6 +216,11 @@ def read_data_set(
     if not chunks:
         raise ValueError("The data set is empty. Expected at least one sample: check where its items come from.")
     return replace(_join(chunks, readings, pairs=isinstance(loader, PairsSimilarityDataLoader)), complete=complete)
+
+
+def _renumbered(message: str, read: int) -> str:
+    """An error's message with the place of the sample in the data set instead of that in its chunk."""
+    return _SAMPLE.sub(lambda found: f"Sample {int(found[1]) + read}:", message)
 
 
 def _join(chunks: list[_Chunk], readings: Mapping[str, ObjectReading], *, pairs: bool) -> SampleReading:

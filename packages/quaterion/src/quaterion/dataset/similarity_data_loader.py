@@ -269,6 +269,11 @@ class PairsSimilarityDataLoader(SimilarityDataLoader[SimilarityPairSample]):
             "labels": _scores(batch),
             "subgroups": torch.cat([subgroups, subgroups]),
         }
+        for sample in batch:
+            if isinstance(sample.negatives, str | bytes) or not isinstance(sample.negatives, Sequence):
+                raise TypeError(
+                    f"A pair has negatives={sample.negatives!r}; expected a list of objects, which may be empty."
+                )
         counts = torch.tensor([len(sample.negatives) for sample in batch], dtype=torch.int64)
         if int(counts.sum()):
             anchors = torch.repeat_interleave(first, counts)

@@ -80,6 +80,8 @@ class PairTable:
         self.offsets, self.scores, self.subgroups, self.ids = offsets, scores, subgroups, ids
         self._negative_counts = offsets.diff() - 2
         self._has_negatives = bool((self._negative_counts > 0).any())
+        self.subgroups_used = bool((subgroups != subgroups[:1]).any())
+        """Whether there is more than one subgroup."""
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -106,6 +108,7 @@ class PairTable:
             subgroups=torch.cat([subgroups, subgroups]),
             ids=self.ids.index_select(0, flat),
             negatives=negatives,
+            subgroups_used=self.subgroups_used,
         )
 
     def all(self) -> PairTargets:

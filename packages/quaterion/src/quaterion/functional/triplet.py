@@ -96,7 +96,8 @@ def semi_hard_triplet_loss(
 
     def weigh(distances: Tensor, positive: Tensor, negative: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         ordered, order, count = _sorted_negatives(distances, negative)
-        first_farther = torch.searchsorted(ordered, distances, right=True)
+        # −inf where nothing is asked: such a search always turns the same way, which costs a fraction.
+        first_farther = torch.searchsorted(ordered, distances.masked_fill(~positive, -torch.inf), right=True)
         chosen = first_farther.minimum((count - 1).clamp(min=0).unsqueeze(1))
         pairs = positive & (count > 0).unsqueeze(1)
         active = pairs & (distances - ordered.gather(1, chosen) + margin > 0)
@@ -139,7 +140,7 @@ def all_triplet_loss(
     def weigh(distances: Tensor, positive: Tensor, negative: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         ordered, order, _ = _sorted_negatives(distances, negative)
         # Of each positive, how many negatives are nearer than distance + margin.
-        violated = torch.searchsorted(ordered, distances + margin).masked_fill(~positive, 0)
+        violated = torch.searchsorted(ordered, (distances + margin).masked_fill(~positive, -torch.inf))
         # Of each rank of a negative, how many positives violate it: those whose count is larger than the
         # rank.
         ends = distances.new_zeros(distances.shape[0], distances.shape[1] + 1)

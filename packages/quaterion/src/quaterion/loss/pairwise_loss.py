@@ -91,6 +91,10 @@ class PairwiseLoss(SimilarityLoss):
         """
         if not isinstance(targets, PairTargets):
             raise wrong_targets(self, targets)
+        if targets.subgroups_used is not None:  # each data set of a training answers this for itself
+            for module in self.modules():
+                if isinstance(module, PairwiseLoss):
+                    module.subgroups_used = targets.subgroups_used
         accepted = inspect.signature(self.forward).parameters
         extra = {
             name: tensor

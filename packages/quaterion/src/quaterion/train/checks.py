@@ -1,20 +1,30 @@
 """What must hold before a training starts."""
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
 import torch
+from torch.utils.data import IterableDataset
 
 from quaterion.batch import GroupTargets, PairTargets
+from quaterion.cache.config import CacheConfig
 from quaterion.dataset.similarity_data_loader import (
     GroupSimilarityDataLoader,
     PairsSimilarityDataLoader,
     SimilarityDataLoader,
 )
+from quaterion.eval.attached_metric import AttachedMetric
+from quaterion.eval.group import GroupMetric
+from quaterion.eval.pair import PairMetric
 from quaterion.loss import CombinedLoss, SimilarityLoss
 from quaterion.train.trainable_model import TrainableModel
 
 __all__ = ["check_loader", "check_model", "check_training_targets", "loss_of_each"]
+
+
+def _shown(value: Any) -> str:
+    return value.__name__ if isinstance(value, type) else f"{type(value).__name__}(...)"
 
 
 _LOADERS: dict[Any, type[SimilarityDataLoader[Any]]] = {
@@ -41,6 +51,14 @@ def check_model(model: Any) -> None:
         raise ValueError(f"{name}.configure_head returned None; expected an EncoderHead, such as EmptyHead.")
     if model.loss is None:
         raise ValueError(f"{name}.configure_loss returned None; expected a loss from quaterion.loss.")
+    if not isinstance(model.loss, SimilarityLoss):
+        raise TypeError(
+            f"{name}.configure_loss returned {_shown(model.loss)}; expected a loss object, such as TripletLoss()."
+        )
+    caches = model.configure_caches()
+    if caches is not None and not isinstance(caches, CacheConfig):
+        raise TypeError(f"{name}.configure_caches returned {_shown(caches)}; expected a CacheConfig, or None.")
+    check_metrics(model)
     model.model.check_sizes()
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise ValueError(
@@ -53,6 +71,32 @@ def check_model(model: Any) -> None:
             f"{name}.configure_xbm asks for cross-batch memory, which {type(model.loss).__name__} cannot use. "
             "Choose a loss that compares objects with each other, such as TripletLoss, or drop configure_xbm."
         )
+
+
+def check_metrics(model: TrainableModel) -> None:
+    """Refuses metrics that cannot be computed from what the model's loss is trained on.
+
+    Args:
+        model: The model.
+
+    Raises:
+        TypeError: A metric is not attached, or is of the other kind.
+    """
+    kinds: dict[Any, Any] = {GroupTargets: GroupMetric, PairTargets: PairMetric}
+    wanted = kinds.get(getattr(model.loss, "target_type", None))
+    for attached in model.attached_metrics:
+        if not isinstance(attached, AttachedMetric):
+            raise TypeError(
+                f"{type(model).__name__}.configure_metrics returned {_shown(attached)}; expected "
+                f'AttachedMetric("name", {_shown(attached)}).'
+            )
+        metric = attached.metric
+        if wanted is not None and isinstance(metric, GroupMetric | PairMetric) and not isinstance(metric, wanted):
+            raise TypeError(
+                f"The metric {attached.name!r} is {type(metric).__module__}.{type(metric).__name__}, but "
+                f"{type(model.loss).__name__} is trained on the other kind of data. Take it from "
+                f"quaterion.eval.{'group' if wanted is GroupMetric else 'pair'}."
+            )
 
 
 def loss_of_each(
@@ -103,13 +147,30 @@ def check_loader(loss: SimilarityLoss, loader: Any, role: str) -> None:
             f"Quaterion.fit got {role}={type(loader).__name__}, but {type(loss).__name__} takes the batches of a "
             f"{expected.__name__}. Use that loader, or a loss of the other kind."
         )
+    if loader.batch_size is None and loader.batch_sampler is None:
+        raise ValueError(f"{role} has batch_size=None; expected batches: give it a batch_size.")
+    if not isinstance(loader.dataset, IterableDataset) and len(loader) == 0:
+        raise ValueError(
+            f"{role} gives no batch: batch_size={loader.batch_size} and "
+            f"drop_last={loader.drop_last}. Choose a smaller batch, or keep the last one."
+        )
+    if role == "train_dataloader" and loader.batch_size == 1 and loss.num_groups is None:
+        warnings.warn(
+            f"train_dataloader has batch_size=1, the default of a DataLoader, but {type(loss).__name__} compares the "
+            "objects of a batch with each other. Choose a larger batch: with cached vectors hundreds cost little.",
+            stacklevel=3,
+        )
 
 
-def check_training_targets(targets: GroupTargets | PairTargets) -> None:
+def check_training_targets(
+    targets: GroupTargets | PairTargets, names: Mapping[int, Any], *, compares: bool = True
+) -> None:
     """Refuses training data from which nothing can be learned.
 
     Args:
         targets: Targets of the whole training set.
+        names: The label behind each group, for messages.
+        compares: Whether the loss compares objects with each other, not with class weights.
 
     Raises:
         ValueError: There is one sample only, one group only, or no group with two objects.
@@ -123,12 +184,13 @@ def check_training_targets(targets: GroupTargets | PairTargets) -> None:
     groups, counts = torch.unique(targets.groups, return_counts=True)
     if len(targets.groups) == 1:
         raise ValueError("The training set has one sample. Expected at least two groups with two objects or more.")
+    one = int(groups[0])
     if len(groups) == 1:
         raise ValueError(
-            f"All {len(targets.groups)} samples of the training set belong to one group ({int(groups[0])}). Expected "
-            "at least two groups, because a loss compares objects of one group with objects of others."
+            f"All {len(targets.groups)} samples of the training set belong to one group ({names.get(one, one)!r}). "
+            "Expected at least two groups, because a loss compares objects of one group with objects of others."
         )
-    if int(counts.max()) == 1:
+    if compares and int(counts.max()) == 1:
         raise ValueError(
             f"Each of the {len(groups)} groups of the training set has one object. Expected groups with two objects or "
             "more, because a loss compares objects of one group with each other."

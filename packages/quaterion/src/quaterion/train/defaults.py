@@ -1,6 +1,5 @@
 """Sensible arguments for a Trainer."""
 
-from collections.abc import Sized
 from typing import Any
 
 from quaterion.train.lightning import pl
@@ -28,7 +27,10 @@ def trainer_defaults(trainable_model: TrainableModel | None = None, train_datalo
         ['accelerator', 'callbacks', 'devices', 'log_every_n_steps', 'max_epochs']
     """
     cached = trainable_model is not None and trainable_model.configure_caches() is not None
-    steps = len(train_dataloader) if isinstance(train_dataloader, Sized) else LOG_EVERY_N_STEPS
+    try:
+        steps = len(train_dataloader)
+    except TypeError:  # none given, or an iterable data set without a length
+        steps = LOG_EVERY_N_STEPS
     return {
         "accelerator": "auto",
         "devices": 1,

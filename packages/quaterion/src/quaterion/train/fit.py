@@ -1,7 +1,9 @@
 """Training: checks first, then the caches, then Lightning's own loop over our batches."""
 
 import logging
+import math
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -58,12 +60,17 @@ def fit(
     validation = {name: source.read(loader) for name, loader in val_loaders.items()}
     for name, reading in validation.items():
         _check_validation(trainable_model, losses[name], reading)
-    train_batches = [NamedBatches(name, source.batches(train_loaders[name], train[name])) for name in train]
+    named = [NamedBatches(name, source.batches(train_loaders[name], train[name])) for name in train]
+    train_batches: Any = named[0] if strategy is None else MultiBatches(named, strategy)
+    overfit = getattr(trainer, "overfit_batches", 0)
+    if overfit:
+        train_batches = _first(train_batches, overfit)
     val_batches = [NamedBatches(name, source.batches(val_loaders[name], validation[name])) for name in validation]
+    trainable_model.start_training(list(train_loaders.values()))
     with without_misplaced_warnings():
         trainer.fit(
             trainable_model,
-            train_batches[0] if strategy is None else MultiBatches(train_batches, strategy),
+            train_batches,
             val_batches or None,
             ckpt_path=ckpt_path,
         )
@@ -96,6 +103,11 @@ def prepare_batches(
     return source.batches(loader, reading)
 
 
+def _first(batches: Any, count: float) -> list[Batch]:
+    """The batches that `Trainer(overfit_batches=...)` repeats: a number of them, or a share."""
+    return list(islice(batches, count if isinstance(count, int) else math.ceil(count * len(batches))))
+
+
 def _source(model: TrainableModel, device: torch.device, *, show_progress: bool) -> BatchSource:
     source = BatchSource(model.model, model.configure_caches(), device, stores=model.embedding_stores)
     source.needs_all_targets = model.label_index is not None
@@ -114,7 +126,7 @@ def _prepare_loss(model: TrainableModel, loss: SimilarityLoss, reading: SampleRe
     if model.label_index is not None and loss.num_groups is not None and isinstance(targets, GroupTargets):
         model.label_index.learn(targets.groups, reading.label_names)
     loss.prepare_fit(model.loss_targets(targets))
-    check_training_targets(targets)
+    check_training_targets(targets, reading.label_names, compares=loss.num_groups is None)
 
 
 def _check_validation(model: TrainableModel, loss: SimilarityLoss, reading: SampleReading | None) -> None:

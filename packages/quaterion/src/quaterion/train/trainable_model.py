@@ -15,6 +15,11 @@ from quaterion.batch import Batch, Features, GroupTargets, PairTargets
 from quaterion.cache.config import CacheConfig
 from quaterion.cache.embedding_store import EmbeddingStore
 from quaterion.dataset.labels import LabelIndex
+from quaterion.dataset.similarity_data_loader import (
+    GroupSimilarityDataLoader,
+    PairsSimilarityDataLoader,
+    SimilarityDataLoader,
+)
 from quaterion.eval.attached_metric import AttachedMetric
 from quaterion.eval.base_metric import UnscorableSetError
 from quaterion.eval.pair import PairMetric
@@ -29,6 +34,9 @@ from quaterion_models.encoders import Encoder
 from quaterion_models.heads import EncoderHead
 
 __all__ = ["TrainableModel"]
+
+CHECKED_BATCHES = 4
+"""How many batches of vectors are looked at for NaN on a GPU."""
 
 
 class TrainableModel(pl.LightningModule, ABC):
@@ -84,7 +92,7 @@ class TrainableModel(pl.LightningModule, ABC):
         size = SimilarityModel.get_encoders_output_size(encoders)
         self._model = SimilarityModel(encoders=encoders, head=self.configure_head(size))
         self._loss = self.configure_loss()
-        metrics = self.configure_metrics()
+        metrics = self.configure_metrics() or []
         self.attached_metrics: list[AttachedMetric] = (
             [metrics] if isinstance(metrics, AttachedMetric) else list(metrics)
         )
@@ -95,6 +103,9 @@ class TrainableModel(pl.LightningModule, ABC):
         num_groups = getattr(self._loss, "num_groups", None)
         self.label_index = None if num_groups is None else LabelIndex(num_groups)
         """Classes of the labels, for a loss with class weights."""
+        self._looked_at = 0
+        self._train_loaders: list[SimilarityDataLoader[Any]] = []
+        self._validation_total: tuple[Tensor | float, int] = (0.0, 0)
         self.loss_by_source = False
         """Whether each data set is trained with the loss of its own name; `fit` sets it."""
         self._xbm_config = self.configure_xbm()
@@ -183,7 +194,7 @@ class TrainableModel(pl.LightningModule, ABC):
             `[B, D]`.
         """
         vectors = {
-            key: features.cached[key] if key in features.cached else self.model.run_encoder(key, features.inputs[key])
+            key: features.cached[key] if key in features.cached else self._run(key, features.inputs[key])
             for key in self.model.encoders
         }
         return self.model.embed(vectors, features.meta)
@@ -238,6 +249,19 @@ class TrainableModel(pl.LightningModule, ABC):
             self.model.class_weights = trained_class_weights(self.loss, self.label_index.labels)
         self.model.save(path)
 
+    def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Batch:  # noqa: ARG002
+        """Takes the batches of a plain loader too, as `trainer.test(model, loader)` gives them; called by Lightning."""
+        if isinstance(batch, Batch):
+            return batch
+        ids, objects, labels = batch
+        pairs = labels.get("pairs")
+        sides = None
+        if pairs is not None and self.model.two_sided:
+            sides = ["query"] * len(pairs) + ["document"] * (len(objects) - len(pairs))
+        inputs = self.model.get_collate_fn()(objects, sides)
+        kind = GroupSimilarityDataLoader if pairs is None else PairsSimilarityDataLoader
+        return Batch(Features({}, inputs["data"], inputs["meta"]), kind.targets(ids, labels))
+
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:  # noqa: ARG002
         """Moves a batch, called by Lightning."""
         return batch.to(device, non_blocking=True)
@@ -254,21 +278,59 @@ class TrainableModel(pl.LightningModule, ABC):
                 stacklevel=2,
             )
 
+    def start_training(self, loaders: list[SimilarityDataLoader[Any]]) -> None:
+        """Forgets what an earlier training left behind; `fit` calls it.
+
+        Args:
+            loaders: The training data, whose samplers are told the epoch.
+        """
+        self._train_loaders = loaders
+        self._looked_at = 0
+        self._running_metrics.clear()
+
     def on_train_epoch_start(self) -> None:
-        """Starts the epoch's metrics anew."""
-        self._running_metrics.pop((TrainStage.TRAIN, 0), None)
+        """Starts the epoch's metrics anew, and tells samplers that ask for it which epoch begins."""
+        self._forget(TrainStage.TRAIN)
+        for loader in self._train_loaders:
+            for sampler in (loader.sampler, loader.batch_sampler, getattr(loader.batch_sampler, "sampler", None)):
+                if callable(set_epoch := getattr(sampler, "set_epoch", None)):
+                    set_epoch(self.current_epoch)
+
+    def on_validation_epoch_start(self) -> None:
+        """Starts the validation metrics anew."""
+        self._forget(TrainStage.VALIDATION)
+        self._validation_total = (0.0, 0)
+
+    def on_test_epoch_start(self) -> None:
+        """Starts the test metrics anew."""
+        self._forget(TrainStage.TEST)
 
     def on_train_epoch_end(self) -> None:
         """Logs the epoch's training metrics."""
         self._log_metrics(TrainStage.TRAIN)
 
     def on_validation_epoch_end(self) -> None:
-        """Logs the validation sets' metrics."""
+        """Logs the validation sets' metrics, and of several sets the mean loss over all their objects."""
         self._log_metrics(TrainStage.VALIDATION)
+        loss, count = self._validation_total
+        if count and len(self.trainer.num_val_batches) > 1:
+            self.log("validation_loss", loss / count, prog_bar=True)
 
     def on_test_epoch_end(self) -> None:
         """Logs the test sets' metrics."""
         self._log_metrics(TrainStage.TEST)
+
+    def _run(self, key: str, inputs: Any) -> Tensor:
+        vectors = self.model.run_encoder(key, inputs)
+        # On a GPU looking at values makes the step wait, so only the first batches are looked at there.
+        if vectors.device.type == "cpu" or self._looked_at < CHECKED_BATCHES:
+            self._looked_at += 1
+            if not bool(torch.isfinite(vectors).all()):
+                raise ValueError(
+                    f"The encoder {key!r} gave NaN or infinite values; expected finite vectors. Check its weights, its "
+                    "inputs and its precision."
+                )
+        return vectors
 
     def _step(self, batch: Batch, batch_idx: int, stage: TrainStage, dataloader_idx: int = 0) -> Tensor:
         embeddings = self.embed(batch.features)
@@ -276,6 +338,9 @@ class TrainableModel(pl.LightningModule, ABC):
         if stage is TrainStage.TRAIN and self._memory is not None:
             loss = loss + self._memory_loss(self._memory, embeddings, batch.targets)
         self.log(f"{stage}_loss", loss.detach(), prog_bar=True, batch_size=len(embeddings))
+        if stage is TrainStage.VALIDATION:
+            total, count = self._validation_total
+            self._validation_total = total + loss.detach() * len(embeddings), count + len(embeddings)
         self.process_results(
             embeddings=embeddings,
             targets=batch.targets.as_arguments(),
@@ -296,6 +361,10 @@ class TrainableModel(pl.LightningModule, ABC):
         for name, value in parts.items():
             self.log(f"{stage}_loss_{name}", value.detach(), batch_size=len(embeddings))
         return self.loss.weigh(parts)
+
+    def _forget(self, stage: TrainStage) -> None:
+        for key in [key for key in self._running_metrics if key[0] is stage]:
+            del self._running_metrics[key]
 
     def _new_memory(self) -> CrossBatchMemory | None:
         if self._xbm_config is None or self.model.head is None:
@@ -348,8 +417,12 @@ class TrainableModel(pl.LightningModule, ABC):
                 # Lightning's sanity check before training sees a few batches, which may hold no pair of equals.
                 if not self.trainer.sanity_checking:
                     options = metric.log_options | {"on_step": False, "on_epoch": True, "add_dataloader_idx": False}
-                    self._log_metric(f"{metric.name}_{stage}{suffix}", metric.evaluate(), options)
-                metric.reset()
+                    try:
+                        value = metric.evaluate()
+                    except UnscorableSetError as error:
+                        warnings.warn(f"The metric {metric.name!r} is not logged for {stage}: {error}", stacklevel=2)
+                        continue
+                    self._log_metric(f"{metric.name}_{stage}{suffix}", value, options)
 
     def _log_metric(self, name: str, value: Tensor, options: dict[str, Any]) -> None:
         # Asked to log to no logger, Lightning warns; a metric asks by default.

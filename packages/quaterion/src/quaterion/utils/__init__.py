@@ -1,1 +1,5 @@
-"""Small things that every floor may use."""
+"""Enumerations that every floor may use."""
+
+from quaterion.utils.enums import TrainStage
+
+__all__ = ["TrainStage"]
