@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -64,7 +64,7 @@ def fit(
     train_batches: Any = named[0] if strategy is None else MultiBatches(named, strategy)
     overfit = getattr(trainer, "overfit_batches", 0)
     if overfit:
-        train_batches = _first(train_batches, overfit)
+        train_batches = _FirstBatches(train_batches, overfit)
     val_batches = [NamedBatches(name, source.batches(val_loaders[name], validation[name])) for name in validation]
     trainable_model.start_training(list(train_loaders.values()))
     with without_misplaced_warnings():
@@ -103,9 +103,17 @@ def prepare_batches(
     return source.batches(loader, reading)
 
 
-def _first(batches: Any, count: float) -> list[Batch]:
-    """The batches that `Trainer(overfit_batches=...)` repeats: a number of them, or a share."""
-    return list(islice(batches, count if isinstance(count, int) else math.ceil(count * len(batches))))
+class _FirstBatches:
+    """The batches that `Trainer(overfit_batches=...)` repeats in every epoch: a number of them, or a share."""
+
+    def __init__(self, batches: Any, count: float) -> None:
+        self._kept = list(islice(batches, count if isinstance(count, int) else math.ceil(count * len(batches))))
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def __iter__(self) -> Iterator[Batch]:
+        return iter(self._kept)
 
 
 def _source(model: TrainableModel, device: torch.device, *, show_progress: bool) -> BatchSource:
