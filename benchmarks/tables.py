@@ -31,8 +31,8 @@ def losses(measured: dict[str, Any]) -> str:
     lines = ["| loss | batch | times as fast |", "|---|---|---|"]
     lines += [f"| {row['loss']} | {row['batch']:,} | {row['ratio']:.2f} |" for row in measured.get("speed", [])]
     lines += ["", "Largest resident set of a process that runs one step on one large batch:", ""]
-    lines += ["| loss | batch | GiB |", "|---|---|---|"]
-    lines += [f"| {row['loss']} | {row['batch']:,} | {row['gib']:.1f} |" for row in measured.get("memory", [])]
+    lines += ["| loss | rows | GiB |", "|---|---|---|"]
+    lines += [f"| {row['loss']} | {row['rows']:,.0f} | {row['peak_gib']:.1f} |" for row in measured.get("memory", [])]
     return "\n".join(lines)
 
 
