@@ -1,1 +1,6 @@
-"""The first job: search Python's standard library by what you want to do."""
+"""The first job: search Python's standard library by what you want to do.
+
+Descriptions and entries of the standard library (`corpus`, read by `walker`) are encoded once by a frozen MiniLM
+(`minilm`) into a cache; two heads (`model`) are trained over the cached vectors (`training`); descriptions that
+training never saw are searched among all entries before and after (`search`). `run` puts it together.
+"""

@@ -18,6 +18,8 @@ def without_misplaced_warnings() -> Iterator[None]:
         warnings.filterwarnings("ignore", message="You defined a `validation_step` but have no `val_dataloader`")
         # Frozen encoders stay in eval mode.
         warnings.filterwarnings("ignore", message=r"Found \d+ module\(s\) in eval mode")
+        # Its own code, on today's torch.
+        warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
         yield
 
 
