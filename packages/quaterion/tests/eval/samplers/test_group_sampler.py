@@ -37,7 +37,7 @@ def test_a_two_sided_model_encodes_groups_as_queries(model_of):
 def test_groups_may_be_of_any_hashable_kind(model_of):
     data = [
         SimilarityGroupSample("a", (1, "x")),
-        SimilarityGroupSample("b", None),
+        SimilarityGroupSample("b", b"y"),
         SimilarityGroupSample("c", (1, "x")),
     ]
     assert quiet().task(data, model_of(VECTORS)).num_relevant.tolist() == [1, 0, 1]
