@@ -32,3 +32,10 @@ def test_every_tensor_of_a_nest_is_moved_and_the_rest_stays():
 
 def test_objects_that_can_move_themselves_do():
     assert to_device([Movable()], "cpu")[0].device == "cpu"
+
+
+def test_lists_move_whatever_stands_first_in_them():
+    moved = to_device({"parts": [torch.ones(3), torch.ones(2)], "mixed": ["a", {}, torch.ones(2)]}, "meta")
+    assert [part.device.type for part in moved["parts"]] == ["meta", "meta"]
+    assert moved["mixed"][:2] == ["a", {}]
+    assert moved["mixed"][2].device.type == "meta"

@@ -1,11 +1,9 @@
 import pickle
-from typing import Any, NamedTuple
 
 import pytest
 import torch
-from torch import Tensor
 
-from quaterion.batch import Batch, Features, GroupTargets, PairTargets, move
+from quaterion.batch import Batch, Features, GroupTargets, PairTargets
 
 
 def pair_targets() -> PairTargets:
@@ -52,26 +50,6 @@ def test_moving_a_batch_moves_nested_inputs_and_leaves_meta_alone() -> None:
     assert moved.features.inputs["text"]["parts"][1] == "a"
     assert moved.features.meta is meta
     assert moved.targets.groups.device.type == "meta"
-
-
-def test_move_keeps_named_tuples_and_uses_an_objects_own_to() -> None:
-    class Named(NamedTuple):
-        x: Tensor
-
-    class Encoding:
-        def __init__(self) -> None:
-            self.device: Any = None
-
-        def to(self, device: Any) -> "Encoding":
-            self.device = device
-            return self
-
-    encoding = Encoding()
-    moved = move((Named(torch.zeros(1)), encoding, None, 3), "meta")
-    assert isinstance(moved[0], Named)
-    assert moved[0].x.device.type == "meta"
-    assert moved[1].device == "meta"
-    assert moved[2:] == (None, 3)
 
 
 def test_a_batch_survives_pickling_between_processes() -> None:

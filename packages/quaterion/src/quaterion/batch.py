@@ -10,39 +10,10 @@ from typing import Any, NamedTuple, Self
 import torch
 from torch import Tensor
 
+from quaterion_models.batch_to import to_device
 from quaterion_models.meta import Meta
 
-__all__ = ["Batch", "Features", "GroupTargets", "PairTargets", "move"]
-
-
-def move(data: Any, device: torch.device | str | int, *, non_blocking: bool = False) -> Any:
-    """Copy every tensor of a nest of dicts, lists and tuples to a device; what is not a tensor stays.
-
-    Args:
-        data: A tensor, a nest of containers of tensors, an object with a `to` method of its own (a
-            tokenizer's output, for example), or anything else.
-        device: Where the tensors go.
-        non_blocking: Whether copies from pinned memory may overlap with work on the device.
-
-    Returns:
-        The same nest with its tensors on the device.
-
-    Example:
-        >>> move({"x": torch.zeros(2), "name": "a"}, "cpu")
-        {'x': tensor([0., 0.]), 'name': 'a'}
-    """
-    if isinstance(data, Tensor):
-        return data.to(device, non_blocking=non_blocking)
-    if isinstance(data, dict) and type(data) is dict:
-        return {key: move(value, device, non_blocking=non_blocking) for key, value in data.items()}
-    if isinstance(data, list):
-        return [move(value, device, non_blocking=non_blocking) for value in data]
-    if isinstance(data, tuple):
-        moved = [move(value, device, non_blocking=non_blocking) for value in data]
-        return type(data)(*moved) if hasattr(data, "_fields") else tuple(moved)
-    if callable(getattr(data, "to", None)):
-        return data.to(device)
-    return data
+__all__ = ["Batch", "Features", "GroupTargets", "PairTargets"]
 
 
 class Features(NamedTuple):
@@ -58,11 +29,11 @@ class Features(NamedTuple):
     inputs: dict[str, Any]
     meta: Sequence[dict[str, Any]] | Meta
 
-    def to(self, device: torch.device | str | int, *, non_blocking: bool = False) -> Self:
+    def to(self, device: torch.device | str) -> Self:
         """Return the same features with their tensors on the device; `meta` stays where it is."""
         return self._replace(
-            cached=move(self.cached, device, non_blocking=non_blocking),
-            inputs=move(self.inputs, device, non_blocking=non_blocking),
+            cached=to_device(self.cached, device),
+            inputs=to_device(self.inputs, device),
         )
 
 
@@ -76,9 +47,9 @@ class GroupTargets(NamedTuple):
 
     groups: Tensor
 
-    def to(self, device: torch.device | str | int, *, non_blocking: bool = False) -> Self:
+    def to(self, device: torch.device | str) -> Self:
         """Return the same targets on the device."""
-        return self._replace(groups=self.groups.to(device, non_blocking=non_blocking))
+        return self._replace(groups=self.groups.to(device, non_blocking=True))
 
     def as_arguments(self) -> dict[str, Tensor]:
         """Return the documented keyword arguments of a group loss or metric.
@@ -112,9 +83,9 @@ class PairTargets(NamedTuple):
     negatives: Tensor
     subgroups_used: bool | None = None
 
-    def to(self, device: torch.device | str | int, *, non_blocking: bool = False) -> Self:
+    def to(self, device: torch.device | str) -> Self:
         """Return the same targets on the device."""
-        return type(self)(*move(tuple(self), device, non_blocking=non_blocking))
+        return type(self)(*to_device(tuple(self), device))
 
     def as_arguments(self) -> dict[str, Tensor]:
         """Return the documented keyword arguments of a pair loss or metric.
@@ -142,10 +113,10 @@ class Batch(NamedTuple):
     targets: GroupTargets | PairTargets
     source: str | None = None
 
-    def to(self, device: torch.device | str | int, *, non_blocking: bool = False) -> Self:
+    def to(self, device: torch.device | str) -> Self:
         """Return the same batch on the device."""
         return type(self)(
-            self.features.to(device, non_blocking=non_blocking),
-            self.targets.to(device, non_blocking=non_blocking),
+            self.features.to(device),
+            self.targets.to(device),
             self.source,
         )

@@ -4,7 +4,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from quaterion.functional.comparison import compare
-from quaterion.functional.mining import hardest_distances
+from quaterion.functional.mining import hardest_distances, nearest_negative_distances
 from quaterion.functional.reduce import masked_mean, masked_sum, ratio, zero_loss
 from quaterion.functional.row_blocks import sum_over_rows
 from quaterion.functional.similarity import prepared_distance
@@ -56,11 +56,11 @@ def contrastive_loss(
     scores = scores.to(distances.dtype)
     of_pairs = 0.5 * (scores * distances.square() + (1.0 - scores) * F.relu(margin - distances).square())
 
-    mined = hardest_distances(objects)
-    of_objects = 0.5 * F.relu(margin - mined.negative).square()
+    to_negative, has_negative = nearest_negative_distances(objects)
+    of_objects = 0.5 * F.relu(margin - to_negative).square()
     if size_average:
-        return of_pairs.mean() + masked_mean(of_objects, mined.has_negative)
-    return of_pairs.sum() + masked_sum(of_objects, mined.has_negative)
+        return of_pairs.mean() + masked_mean(of_objects, has_negative)
+    return of_pairs.sum() + masked_sum(of_objects, has_negative)
 
 
 def online_contrastive_loss(

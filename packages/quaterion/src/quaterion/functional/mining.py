@@ -1,6 +1,6 @@
 """Find the hardest pairs without autograd: a loss then computes only the selected distances with it."""
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -9,7 +9,7 @@ from quaterion.functional.comparison import Comparison
 from quaterion.functional.row_blocks import row_blocks
 from quaterion.functional.similarity import closeness_matrix, prepared_distance
 
-__all__ = ["HardestDistances", "HardestPairs", "hardest_distances", "hardest_pairs"]
+__all__ = ["HardestDistances", "HardestPairs", "hardest_distances", "hardest_pairs", "nearest_negative_distances"]
 
 # Elements per block: small enough that a block stays in a core's cache between the product and both searches.
 MINING_BLOCK = 2**21
@@ -57,15 +57,8 @@ def hardest_pairs(comparison: Comparison) -> HardestPairs:
     Returns:
         Rows of the candidates.
     """
-    found: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
-    with torch.no_grad():
-        for start, stop in row_blocks(*comparison.shape, MINING_BLOCK):
-            closeness = closeness_matrix(comparison.anchors[start:stop], comparison.candidates, comparison.metric)
-            masks = comparison.masks(start, stop)
-            farthest = _row_extremes(torch.where(masks.positive, closeness, torch.inf), largest=False)
-            nearest = _row_extremes(torch.where(masks.negative, closeness, -torch.inf), largest=True)
-            found.append((farthest.indices, nearest.indices, farthest.values < torch.inf, nearest.values > -torch.inf))
-    return HardestPairs(*(torch.cat(parts) for parts in zip(*found, strict=True)))
+    found = _mine(comparison, ("positive", "negative"))
+    return HardestPairs(*found.rows, *found.exists)
 
 
 def hardest_distances(comparison: Comparison) -> HardestDistances:
@@ -77,12 +70,52 @@ def hardest_distances(comparison: Comparison) -> HardestDistances:
     Returns:
         The distances, and where they mean something.
     """
-    mined = hardest_pairs(comparison)
+    found = _mine(comparison, ("positive", "negative"))
     # Both kinds at once, [2, n, D], which halves the number of passes over the anchors' gradient.
-    chosen = comparison.candidates.index_select(0, torch.cat([mined.positive, mined.negative]))
-    chosen = chosen.view(2, *comparison.anchors.shape)
-    positive, negative = prepared_distance(comparison.anchors, chosen, comparison.metric)
-    return HardestDistances(positive, negative, mined.has_positive, mined.has_negative)
+    chosen = comparison.candidates.index_select(0, found.rows.flatten()).view(2, *comparison.anchors.shape)
+    distances = prepared_distance(comparison.anchors, chosen, comparison.metric)
+    return HardestDistances(*distances, *found.exists)
+
+
+def nearest_negative_distances(comparison: Comparison) -> tuple[Tensor, Tensor]:
+    """Compute, with autograd, each anchor's distance to its nearest negative.
+
+    Args:
+        comparison: Anchors and candidates, at least one of each.
+
+    Returns:
+        `[n]` distances, any finite value where there is no negative, and `[n]` bool, where there is one.
+    """
+    found = _mine(comparison, ("negative",))
+    chosen = comparison.candidates.index_select(0, found.rows[0])
+    return prepared_distance(comparison.anchors, chosen, comparison.metric), found.exists[0]
+
+
+class _Mined(NamedTuple):
+    rows: Tensor  # [kinds, n] rows of the candidates
+    exists: Tensor  # [kinds, n] bool
+
+
+def _mine(comparison: Comparison, kinds: tuple[Literal["positive", "negative"], ...]) -> _Mined:
+    anchors, candidates, metric = comparison.anchors, comparison.candidates, comparison.metric
+    # Filled in place: small results that outlive each block, between the large blocks that do not, would keep the
+    # allocator from using the same memory again.
+    rows = torch.zeros(len(kinds), anchors.shape[0], dtype=torch.int64, device=anchors.device)
+    exists = torch.zeros_like(rows, dtype=torch.bool)
+    with torch.no_grad():
+        for start, stop in row_blocks(*comparison.shape, MINING_BLOCK):
+            closeness = closeness_matrix(anchors[start:stop], candidates, metric)
+            masks = comparison.masks(start, stop)
+            for k, kind in enumerate(kinds):
+                largest, mask = kind == "negative", getattr(masks, kind)
+                outside = -torch.inf if largest else torch.inf
+                # The last kind may overwrite the product; on a CPU, fresh memory costs more than the comparison.
+                last = k + 1 == len(kinds)
+                eligible = closeness.masked_fill_(~mask, outside) if last else torch.where(mask, closeness, outside)
+                extremes = _row_extremes(eligible, largest=largest)
+                rows[k, start:stop] = extremes.indices
+                exists[k, start:stop] = extremes.values != outside
+    return _Mined(rows, exists)
 
 
 class _Extremes(NamedTuple):

@@ -114,9 +114,14 @@ def loss_of_each(
         Losses by the names of both.
 
     Raises:
-        ValueError: Validation data have no name that the losses know.
+        ValueError: Validation data have no name that the losses know, or the data sets would share a memory.
     """
     loss = model.loss
+    if by_source and model.has_memory:
+        raise ValueError(
+            "configure_xbm asks for cross-batch memory, which would mix the objects of several data sets. Drop "
+            "configure_xbm, or train on one data set."
+        )
     model.loss_by_source = by_source and isinstance(loss, CombinedLoss) and set(train) <= set(loss.names)
     if not model.loss_by_source or not isinstance(loss, CombinedLoss):
         return dict.fromkeys([*train, *validation], loss)

@@ -1,10 +1,8 @@
 """The class that a user's program subclasses: encoders, head, loss, and how they are trained."""
 
-import copy
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from contextlib import suppress
 from os import PathLike
 from typing import Any, Literal, Self
 
@@ -21,15 +19,14 @@ from quaterion.dataset.similarity_data_loader import (
     SimilarityDataLoader,
 )
 from quaterion.eval.attached_metric import AttachedMetric
-from quaterion.eval.base_metric import UnscorableSetError
-from quaterion.eval.pair import PairMetric
-from quaterion.loss import CombinedLoss, GroupLoss, SimilarityLoss
+from quaterion.loss import CombinedLoss, SimilarityLoss
+from quaterion.train.class_weights import trained_class_weights
 from quaterion.train.learning_rate import learning_rate_factor
 from quaterion.train.lightning import pl
+from quaterion.train.running_metrics import MetricValue, RunningMetrics
 from quaterion.train.xbm import CrossBatchMemory, XbmConfig
 from quaterion.utils.enums import TrainStage
 from quaterion_models import SimilarityModel
-from quaterion_models.class_weights import ClassWeights
 from quaterion_models.encoders import Encoder
 from quaterion_models.heads import EncoderHead
 
@@ -96,8 +93,8 @@ class TrainableModel(pl.LightningModule, ABC):
         self.attached_metrics: list[AttachedMetric] = (
             [metrics] if isinstance(metrics, AttachedMetric) else list(metrics)
         )
-        """The metrics of `configure_metrics`. Each stage and validation set accumulates in a copy of its own."""
-        self._running_metrics: dict[tuple[TrainStage, int], list[AttachedMetric]] = {}
+        """The metrics of `configure_metrics`."""
+        self._metrics = RunningMetrics(self.attached_metrics)
         self.embedding_stores: dict[str, EmbeddingStore] = {}
         """Cached vectors by encoder, kept between trainings of this model."""
         num_groups = getattr(self._loss, "num_groups", None)
@@ -264,7 +261,7 @@ class TrainableModel(pl.LightningModule, ABC):
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:  # noqa: ARG002
         """Moves a batch, called by Lightning."""
-        return batch.to(device, non_blocking=True)
+        return batch.to(device)
 
     def on_train_start(self) -> None:
         """Warns, by name, of parameters of the loss that the optimizers leave out."""
@@ -286,11 +283,11 @@ class TrainableModel(pl.LightningModule, ABC):
         """
         self._train_loaders = loaders
         self._looked_at = 0
-        self._running_metrics.clear()
+        self._metrics = RunningMetrics(self.attached_metrics)
 
     def on_train_epoch_start(self) -> None:
         """Starts the epoch's metrics anew, and tells samplers that ask for it which epoch begins."""
-        self._forget(TrainStage.TRAIN)
+        self._metrics.forget(TrainStage.TRAIN)
         for loader in self._train_loaders:
             for sampler in (loader.sampler, loader.batch_sampler, getattr(loader.batch_sampler, "sampler", None)):
                 if callable(set_epoch := getattr(sampler, "set_epoch", None)):
@@ -298,27 +295,29 @@ class TrainableModel(pl.LightningModule, ABC):
 
     def on_validation_epoch_start(self) -> None:
         """Starts the validation metrics anew."""
-        self._forget(TrainStage.VALIDATION)
+        self._metrics.forget(TrainStage.VALIDATION)
         self._validation_total = (0.0, 0)
 
     def on_test_epoch_start(self) -> None:
         """Starts the test metrics anew."""
-        self._forget(TrainStage.TEST)
+        self._metrics.forget(TrainStage.TEST)
 
     def on_train_epoch_end(self) -> None:
         """Logs the epoch's training metrics."""
-        self._log_metrics(TrainStage.TRAIN)
+        self._log_metrics(self._metrics.evaluate(TrainStage.TRAIN))
 
     def on_validation_epoch_end(self) -> None:
         """Logs the validation sets' metrics, and of several sets the mean loss over all their objects."""
-        self._log_metrics(TrainStage.VALIDATION)
+        # Lightning's sanity check before training sees a few batches, which may hold no pair of equals.
+        if not self.trainer.sanity_checking:
+            self._log_metrics(self._metrics.evaluate(TrainStage.VALIDATION))
         loss, count = self._validation_total
         if count and len(self.trainer.num_val_batches) > 1:
             self.log("validation_loss", loss / count, prog_bar=True)
 
     def on_test_epoch_end(self) -> None:
         """Logs the test sets' metrics."""
-        self._log_metrics(TrainStage.TEST)
+        self._log_metrics(self._metrics.evaluate(TrainStage.TEST))
 
     def _run(self, key: str, inputs: Any) -> Tensor:
         vectors = self.model.run_encoder(key, inputs)
@@ -347,7 +346,7 @@ class TrainableModel(pl.LightningModule, ABC):
             batch_idx=batch_idx,
             stage=stage,
         )
-        self._update_metrics(embeddings.detach(), batch.targets, stage, dataloader_idx)
+        self._log_metrics(self._metrics.update(embeddings.detach(), batch.targets, stage, dataloader_idx))
         return loss
 
     def _loss_of_batch(self, embeddings: Tensor, batch: Batch, stage: TrainStage) -> Tensor:
@@ -361,10 +360,6 @@ class TrainableModel(pl.LightningModule, ABC):
         for name, value in parts.items():
             self.log(f"{stage}_loss_{name}", value.detach(), batch_size=len(embeddings))
         return self.loss.weigh(parts)
-
-    def _forget(self, stage: TrainStage) -> None:
-        for key in [key for key in self._running_metrics if key[0] is stage]:
-            del self._running_metrics[key]
 
     def _new_memory(self) -> CrossBatchMemory | None:
         if self._xbm_config is None or self.model.head is None:
@@ -387,66 +382,7 @@ class TrainableModel(pl.LightningModule, ABC):
             memory.enqueue(embeddings.index_select(0, rows), targets.ids.index_select(0, rows))
         return value
 
-    def _update_metrics(
-        self, embeddings: Tensor, targets: GroupTargets | PairTargets, stage: TrainStage, dataloader_idx: int
-    ) -> None:
-        if not self.attached_metrics:
-            return
-        key = (stage, dataloader_idx)
-        if key not in self._running_metrics:
-            self._running_metrics[key] = [
-                copy.deepcopy(metric) for metric in self.attached_metrics if stage in metric.stages
-            ]
-        for metric in self._running_metrics[key]:
-            arguments = targets.as_arguments()
-            if isinstance(targets, PairTargets) and isinstance(metric.metric, PairMetric):
-                arguments["ids"] = targets.ids  # equal objects count as one, as they do in the loss
-            options = metric.log_options
-            if options["on_step"]:
-                name = f"{metric.name}_{stage}" + ("_step" if options["on_epoch"] else "")
-                with suppress(UnscorableSetError):  # a batch may hold no pair of equals; the epoch will
-                    self._log_metric(name, metric.compute(embeddings, **arguments), options | {"on_epoch": False})
-            if _whole_epoch(metric):
-                metric.update(embeddings, **arguments)
-
-    def _log_metrics(self, stage: TrainStage) -> None:
-        running = {key: metrics for key, metrics in self._running_metrics.items() if key[0] is stage}
-        for (_, index), metrics in running.items():
-            suffix = f"/dataloader_idx_{index}" if len(running) > 1 else ""
-            for metric in filter(_whole_epoch, metrics):
-                # Lightning's sanity check before training sees a few batches, which may hold no pair of equals.
-                if not self.trainer.sanity_checking:
-                    options = metric.log_options | {"on_step": False, "on_epoch": True, "add_dataloader_idx": False}
-                    try:
-                        value = metric.evaluate()
-                    except UnscorableSetError as error:
-                        warnings.warn(f"The metric {metric.name!r} is not logged for {stage}: {error}", stacklevel=2)
-                        continue
-                    self._log_metric(f"{metric.name}_{stage}{suffix}", value, options)
-
-    def _log_metric(self, name: str, value: Tensor, options: dict[str, Any]) -> None:
-        # Asked to log to no logger, Lightning warns; a metric asks by default.
-        self.log(name, value, **options | {"logger": options["logger"] and bool(self.trainer.loggers)})
-
-
-def trained_class_weights(loss: SimilarityLoss, labels: list[Any]) -> ClassWeights | None:
-    """The class weights of a loss or of one of its parts, None if there are none.
-
-    Args:
-        loss: The loss.
-        labels: Label of each class.
-
-    Returns:
-        A copy for inference.
-    """
-    for module in loss.modules():
-        weight = getattr(module, "weight", None)
-        if isinstance(module, GroupLoss) and module.num_groups is not None and isinstance(weight, Tensor):
-            return ClassWeights(labels, weight, cosine=getattr(module, "normalize", True))
-    return None
-
-
-def _whole_epoch(metric: AttachedMetric) -> bool:
-    """Whether a metric is wanted over all objects of an epoch: yes, unless it is asked for by step only."""
-    on_epoch = metric.log_options["on_epoch"]
-    return not metric.log_options["on_step"] if on_epoch is None else bool(on_epoch)
+    def _log_metrics(self, values: Iterable[MetricValue]) -> None:
+        for name, value, options in values:
+            # Asked to log to no logger, Lightning warns; a metric asks by default.
+            self.log(name, value, **options | {"logger": options["logger"] and bool(self.trainer.loggers)})
