@@ -185,6 +185,9 @@ def test_ctrl_c_in_the_middle_of_a_fill_keeps_what_was_encoded(tmp_path):
         from quaterion_models.encoders import Encoder
         from quaterion_models.heads import EmptyHead
 
+        # A job in the background of a shell ignores Ctrl-C, and its children with it.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
         class Slow(Encoder):
             trainable, embedding_size, calls = False, 1, 0
             def fingerprint(self): return "slow" * 8

@@ -74,7 +74,14 @@ def test_a_wrong_option_is_wrong_usage(tmp_path: Path) -> None:
 
 def interrupt(arguments: list[object], started: Callable[[], bool], cwd: Path) -> subprocess.CompletedProcess[str]:
     with (cwd / "stderr").open("w") as errors:
-        process = subprocess.Popen([*COMMAND, *map(str, arguments)], cwd=cwd, env=environment(), stderr=errors)
+        process = subprocess.Popen(
+            [*COMMAND, *map(str, arguments)],
+            cwd=cwd,
+            env=environment(),
+            stderr=errors,
+            # A job in the background of a shell ignores Ctrl-C, and its children with it.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
         deadline = time.monotonic() + 300
         while not started() and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.1)
