@@ -87,7 +87,10 @@ def interrupt(arguments: list[object], started: Callable[[], bool], cwd: Path) -
             time.sleep(0.1)
         time.sleep(1)
         process.send_signal(signal.SIGINT)
-        code = process.wait(timeout=60)
+        try:
+            code = process.wait(timeout=60)
+        finally:
+            process.kill()  # nothing goes on in the background, whatever happened
     return subprocess.CompletedProcess(process.args, code, "", (cwd / "stderr").read_text())
 
 
