@@ -26,7 +26,7 @@ from quaterion.batch import GroupTargets, PairTargets
 
 GROUP_SIZE = 4
 NUM_GROUPS = 1000
-PER_GIB = 1024**3
+GIB = 1024**3
 
 
 def main() -> None:
@@ -228,8 +228,12 @@ def scores(loss: losses.SimilarityLoss, pairs: int) -> Tensor:
 
 def resident() -> float:
     """The largest resident set of this process so far, in GiB."""
+    status = Path("/proc/self/status")
+    if status.exists():  # on Linux ru_maxrss starts at what the parent process had
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
+        return int(line.split()[1]) * 1024 / GIB
     unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / PER_GIB
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / GIB
 
 
 def measure_memory(name: str, arguments: argparse.Namespace) -> dict[str, object]:

@@ -15,6 +15,8 @@ __all__ = ["HardestDistances", "HardestPairs", "hardest_distances", "hardest_pai
 MINING_BLOCK = 2**21
 _PIECE = 64
 
+Kind = Literal["positive", "negative"]
+
 
 class HardestPairs(NamedTuple):
     """Of each anchor the farthest positive and the nearest negative.
@@ -96,7 +98,7 @@ class _Mined(NamedTuple):
     exists: Tensor  # [kinds, n] bool
 
 
-def _mine(comparison: Comparison, kinds: tuple[Literal["positive", "negative"], ...]) -> _Mined:
+def _mine(comparison: Comparison, kinds: tuple[Kind, ...]) -> _Mined:
     anchors, candidates, metric = comparison.anchors, comparison.candidates, comparison.metric
     # Filled in place: small results that outlive each block, between the large blocks that do not, would keep the
     # allocator from using the same memory again.
@@ -107,12 +109,13 @@ def _mine(comparison: Comparison, kinds: tuple[Literal["positive", "negative"], 
             closeness = closeness_matrix(anchors[start:stop], candidates, metric)
             masks = comparison.masks(start, stop)
             for k, kind in enumerate(kinds):
-                largest, mask = kind == "negative", getattr(masks, kind)
-                outside = -torch.inf if largest else torch.inf
-                # The last kind may overwrite the product; on a CPU, fresh memory costs more than the comparison.
-                last = k + 1 == len(kinds)
-                eligible = closeness.masked_fill_(~mask, outside) if last else torch.where(mask, closeness, outside)
-                extremes = _row_extremes(eligible, largest=largest)
+                if kind == "positive":
+                    outside = torch.inf
+                    eligible = torch.where(masks.positive, closeness, outside)
+                else:  # the last one, which may overwrite the product: fresh memory costs more than the comparison
+                    outside = -torch.inf
+                    eligible = closeness.masked_fill_(~masks.negative, outside)
+                extremes = _row_extremes(eligible, largest=kind == "negative")
                 rows[k, start:stop] = extremes.indices
                 exists[k, start:stop] = extremes.values != outside
     return _Mined(rows, exists)
