@@ -54,7 +54,7 @@ from quaterion_models.encoders import SentenceTransformerEncoder
 from quaterion_models.heads import EncoderHead, SkipConnectionHead
 
 SIZE, GROUPS = 384, 77
-RATES = (0.003, 0.01, 0.03)
+RATES = (0.003, 0.01, 0.03, 0.1)
 LOSSES: dict[str, Callable[[], SimilarityLoss]] = {
     "TripletLoss hard": lambda: TripletLoss(mining="hard"),
     "TripletLoss semi_hard": lambda: TripletLoss(mining="semi_hard"),

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from quaterion.cache import EmbeddingStore
+from quaterion.cache import EmbeddingStore, manifest
 from quaterion.cache import embedding_store as module
+from quaterion_models.content_key import content_key
 
 
 def keys_of(numbers):
@@ -79,13 +80,7 @@ def test_a_folder_of_another_encoder_size_or_precision_is_refused(tmp_path, chan
         new_store(tmp_path / "s", **change)
 
 
-@pytest.mark.parametrize("damage", ["truncate", "flip", "delete", "zero"])
-@pytest.mark.parametrize("ending", ["keys", "vectors"])
-def test_a_damaged_shard_is_named_set_aside_and_the_others_stay(tmp_path, caplog, damage, ending):
-    folder = tmp_path / "s"
-    filled(folder, [1, 2], [3, 4])
-    name = json.loads((folder / "manifest.json").read_text())["shards"][0]["name"]
-    file = folder / f"{name}.{ending}.npy"
+def damaged(file, damage):
     content = bytearray(file.read_bytes())
     if damage == "truncate":
         file.write_bytes(content[:-5])
@@ -96,41 +91,196 @@ def test_a_damaged_shard_is_named_set_aside_and_the_others_stay(tmp_path, caplog
         file.write_bytes(bytes(len(content)))
     else:
         file.unlink()
+
+
+@pytest.mark.parametrize("damage", ["truncate", "flip", "delete", "zero"])
+@pytest.mark.parametrize("ending", ["keys", "vectors"])
+def test_a_damaged_shard_is_named_set_aside_and_the_others_stay(tmp_path, caplog, damage, ending):
+    folder = tmp_path / "s"
+    filled(folder, [1, 2], [3, 4])
+    file = folder / f"part-0.{ending}"
+    damaged(file, damage)
     store = new_store(folder)
-    assert file.name in caplog.text and "2 vectors are set aside" in caplog.text
-    assert store.rows(keys_of([1, 2, 3, 4])).tolist() == [-1, -1, 0, 1]
-    assert torch.equal(store.take(np.array([0, 1])), torch.from_numpy(vectors_of([3, 4])))
-    store.add(keys_of([1, 2]), vectors_of([1, 2]))
+    lost = [1, 2, 3, 4] if damage in {"delete", "zero"} else [3, 4]  # the end of the file belongs to the last shard
+    kept = [n for n in [1, 2, 3, 4] if n not in lost]
+    assert str(file) in caplog.text and "2 vectors are set aside" in caplog.text
+    assert (store.rows(keys_of(lost)) < 0).all()
+    assert torch.equal(store.take(store.rows(keys_of(kept))), torch.from_numpy(vectors_of(kept).reshape(-1, 3)))
+    store.add(keys_of(lost), vectors_of(lost))
     store.flush()
-    assert (new_store(folder).rows(keys_of([1, 2, 3, 4])) >= 0).all()
+    caplog.clear()
+    again = new_store(folder)
+    assert not caplog.text
+    assert torch.equal(again.take(again.rows(keys_of([1, 2, 3, 4]))), torch.from_numpy(vectors_of([1, 2, 3, 4])))
+
+
+def test_a_shard_in_the_middle_is_mended_without_the_others(tmp_path):
+    folder = tmp_path / "s"
+    filled(folder, [1], [2], [3])
+    file = folder / "part-0.vectors"
+    content = bytearray(file.read_bytes())
+    content[12 + 3] ^= 64  # in the second of three rows of 12 bytes
+    file.write_bytes(content)
+    store = new_store(folder)
+    assert store.rows(keys_of([1, 2, 3])).tolist() == [0, -1, 1]
+    store.add(keys_of([2]), vectors_of([2]))
+    store.flush()
+    for one in (store, new_store(folder)):
+        assert torch.equal(one.take(one.rows(keys_of([1, 2, 3]))), torch.from_numpy(vectors_of([1, 2, 3])))
+        assert len(one) == 3
+
+
+@pytest.mark.parametrize("damage", ["truncate", "flip", "zero"])
+def test_a_damaged_manifest_is_named_set_aside_and_the_store_can_be_filled_anew(tmp_path, caplog, damage):
+    folder = tmp_path / "s"
+    filled(folder, [1, 2])
+    damaged(folder / "manifest.json", damage)
+    with pytest.raises(
+        ValueError, match=r"manifest.json is damaged.*Train with this cache again.*or delete the folder"
+    ):
+        EmbeddingStore.open(folder)
+    store = new_store(folder)
+    assert "manifest.json is damaged" in caplog.text and "all vectors of this store are encoded again" in caplog.text
+    assert len(store) == 0
+    store.add(keys_of([2, 5]), vectors_of([2, 5]))
+    store.flush()
+    assert np.array_equal(EmbeddingStore.open(folder).vectors, vectors_of([2, 5]))
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", '{"format_version": 1}', '{"format_version": 1, "shards": [3]}', "\xff"]
+    "text", ["", "{", "[]", '{"format_version": 1}', '{"format_version": 1, "content": 3}', "\xff"]
 )
-def test_a_damaged_manifest_is_one_clear_error(tmp_path, text):
+def test_what_is_no_manifest_is_one_clear_error(tmp_path, text):
     filled(tmp_path / "s", [1])
     (tmp_path / "s" / "manifest.json").write_text(text, encoding="latin-1")
-    with pytest.raises(ValueError, match=r"manifest.json is damaged.*Delete the folder"):
-        new_store(tmp_path / "s")
+    with pytest.raises(ValueError, match=r"manifest.json is damaged.*delete the folder"):
+        EmbeddingStore.open(tmp_path / "s")
 
 
-def test_a_newer_format_says_so(tmp_path):
-    filled(tmp_path / "s", [1])
-    path = tmp_path / "s" / "manifest.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"format_version": 2}))
-    with pytest.raises(ValueError, match="format_version 2; this version of quaterion reads up to 1"):
-        new_store(tmp_path / "s")
+def rewritten(folder, change):
+    """Changes a manifest as another version of the library could have written it, checksum and all."""
+    path = folder / "manifest.json"
+    whole = json.loads(path.read_text())
+    change(whole)
+    whole["digest"] = manifest.digest(json.dumps(whole["content"], sort_keys=True, separators=(",", ":")).encode())
+    path.write_text(json.dumps(whole))
 
 
-def test_a_shard_name_that_leads_out_of_the_folder_is_refused(tmp_path):
-    filled(tmp_path / "s", [1])
-    path = tmp_path / "s" / "manifest.json"
-    manifest = json.loads(path.read_text())
-    manifest["shards"][0]["name"] = "../s/" + manifest["shards"][0]["name"]
-    path.write_text(json.dumps(manifest))
-    with pytest.raises(ValueError, match=r"manifest.json is damaged .*\.\./s/"):
-        new_store(tmp_path / "s")
+def test_a_newer_format_and_an_unknown_kind_of_row_say_so_and_stay_as_they_are(tmp_path):
+    for number, (change, message) in enumerate(
+        (
+            (lambda whole: whole.update(format_version=2), "format_version 2; this version of quaterion reads up to 1"),
+            (
+                lambda whole: whole["content"].update(kind="ragged"),
+                "rows of the kind 'ragged'; this version .*'vector'",
+            ),
+        )
+    ):
+        folder = tmp_path / str(number)
+        filled(folder, [1])
+        rewritten(folder, change)
+        before = (folder / "manifest.json").read_bytes()
+        with pytest.raises(ValueError, match=message):
+            new_store(folder)
+        assert (folder / "manifest.json").read_bytes() == before
+
+
+def test_what_lies_behind_the_last_shard_does_not_count_and_is_cut_off(tmp_path):
+    folder = tmp_path / "s"
+    filled(folder, [1])
+    for ending in ("keys", "vectors"):  # as a process that died before it named its shard would leave it
+        with (folder / f"part-0.{ending}").open("ab") as stream:
+            stream.write(b"half a shard")
+    (folder / "manifest.json.tmp").write_text("half a manifest")
+    (folder / "part-0.claim").write_bytes(bytes(16))
+    store = new_store(folder)
+    assert len(store) == 1
+    assert not list(folder.glob("*.tmp")) and not list(folder.glob("*.claim"))
+    store.add(keys_of([2]), vectors_of([2]))
+    store.flush()
+    assert np.array_equal(new_store(folder).vectors, vectors_of([1, 2]))
+    assert (folder / "part-0.keys").stat().st_size == 32 and (folder / "part-0.vectors").stat().st_size == 24
+
+
+def test_one_file_is_enough_for_writers_that_follow_each_other(tmp_path):
+    for number in range(5):
+        filled(tmp_path / "s", [number])
+    assert len(list((tmp_path / "s").glob("part-*.keys"))) == 1
+    vectors = EmbeddingStore.open(tmp_path / "s").vectors
+    assert np.array_equal(vectors, vectors_of(range(5)))
+    assert vectors.base is not None and not vectors.flags.writeable  # mapped, not copied
+    with pytest.raises(ValueError, match="read-only"):
+        vectors[0] = 0
+
+
+def test_claims_keep_writers_out_of_each_others_way_until_they_are_given_up(tmp_path):
+    first, second = new_store(tmp_path / "s"), new_store(tmp_path / "s")
+    assert first.claim(keys_of([1, 2])).tolist() == [True, True]
+    assert second.claim(keys_of([1, 2, 3])).tolist() == [False, False, True]
+    first.add(keys_of([1]), vectors_of([1]))
+    first.flush()  # gives up 2
+    assert second.claim(keys_of([1, 2])).tolist() == [False, True]
+    second.add(keys_of([2, 3]), vectors_of([2, 3]))
+    second.flush()
+    first.refresh()
+    assert (first.rows(keys_of([1, 2, 3])) >= 0).all() and (second.rows(keys_of([1])) < 0).all()
+    second.refresh()
+    assert torch.equal(second.take(second.rows(keys_of([1, 2, 3]))), torch.from_numpy(vectors_of([1, 2, 3])))
+
+
+def test_rows_keep_their_numbers_while_others_write(tmp_path):
+    first, second = new_store(tmp_path / "s"), new_store(tmp_path / "s")
+    first.claim(keys_of([1, 2]))
+    second.claim(keys_of([3]))
+    for store, part in ((first, [1]), (second, [3])):
+        store.add(keys_of(part), vectors_of(part))
+    second.flush()
+    first.flush()
+    rows = first.rows(keys_of([1]))
+    first.refresh()
+    first.add(keys_of([2]), vectors_of([2]))
+    first.flush()
+    assert torch.equal(first.take(rows), torch.from_numpy(vectors_of([1])))
+    for store in (first, new_store(tmp_path / "s")):
+        assert torch.equal(store.take(store.rows(keys_of([2, 3, 1, 3]))), torch.from_numpy(vectors_of([2, 3, 1, 3])))
+        assert np.array_equal(store.vectors[store.rows(keys_of([2, 3]))], vectors_of([2, 3]))
+
+
+def test_vectors_computed_elsewhere_make_a_store(tmp_path):
+    texts, table = ["a", "b", "a"], [[1.0, 2.0], [3.0, 4.0], [1.0, 2.0]]
+    for folder in (None, tmp_path / "s"):
+        store = EmbeddingStore.from_vectors(texts, table, folder=folder)
+        assert store.vectors_of(["b", "a"]).tolist() == [[3.0, 4.0], [1.0, 2.0]]
+        keys = np.frombuffer(b"".join(map(content_key, texts)), np.uint8).reshape(-1, 16)
+        assert EmbeddingStore.from_vectors(keys, torch.tensor(table)).vectors_of(["b"]).tolist() == [[3.0, 4.0]]
+        with pytest.raises(KeyError, match="lacks 2 of 3 objects, the first at 1"):
+            store.vectors_of(["a", "x", "y"])
+    EmbeddingStore.from_vectors(["c"], [[5.0, 6.0]], folder=tmp_path / "s")
+    assert EmbeddingStore.open(tmp_path / "s").vectors_of(["c", "b"]).tolist() == [[5.0, 6.0], [3.0, 4.0]]
+
+
+@pytest.mark.parametrize(
+    ("keys", "vectors", "message"),
+    [
+        (["a"], [[1.0], [2.0]], "Got 1 keys and 2 vectors"),
+        (["a"], [1.0], r"shape \[1\]; expected \[N, D\]"),
+        (["a", "b"], [[1.0], [float("nan")]], "Vector 1 has NaN"),
+        (np.zeros((1, 8), np.uint8), [[1.0]], r"content keys of shape \[1, 8\]; expected \[N, 16\]"),
+    ],
+)
+def test_bad_vectors_are_refused(keys, vectors, message):
+    with pytest.raises(ValueError, match=message):
+        EmbeddingStore.from_vectors(keys, vectors)
+
+
+@pytest.mark.parametrize("on_disk", [False, True])
+def test_many_shards_lie_in_few_long_runs(tmp_path, on_disk):
+    store = filled(tmp_path / "s" if on_disk else None, *([n] for n in range(100)))
+    assert len(store._segments) <= 7  # the powers of 2 in 100, or one file
+    assert np.array_equal(store.vectors, vectors_of(range(100)))
+    rows = store.rows(keys_of([99, 0, 64, 63]))
+    assert rows.tolist() == [99, 0, 64, 63]
+    assert torch.equal(store.take(rows), torch.from_numpy(vectors_of([99, 0, 64, 63])))
 
 
 def test_two_writers_keep_each_others_shards(tmp_path):
@@ -183,4 +333,5 @@ def test_a_full_disk_ends_in_one_error_and_keeps_what_was_written(tmp_path):
     assert "Cannot write 2,000 vectors" in run.stdout and "All 2 vectors written before are kept" in run.stdout
     assert len(EmbeddingStore.open(tmp_path / "s")) == 2
     left = {path.name for path in (tmp_path / "s").iterdir()}
-    assert len(left) == 4, left  # manifest, lock, keys, vectors
+    assert left == {"manifest.json", ".lock", "last-use", "part-0.lock", "part-0.keys", "part-0.vectors"}
+    assert (tmp_path / "s" / "part-0.vectors").stat().st_size == 2 * 3 * 4

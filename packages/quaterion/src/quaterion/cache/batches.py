@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import torch
+
 from quaterion.batch import Batch, Features
 from quaterion.cache.placed_vectors import PlacedVectors
 from quaterion.dataset.drawing import IndexBatches
@@ -22,6 +24,7 @@ class CachedBatches:
         table: Targets of the data set.
         placed: Vectors of the data set's objects, by encoder in the model's order.
         meta: What heads route by, one entry an object; None where there is nothing to route by.
+        views: K, cached views of each object, of which every step draws one for each object.
 
     Example:
         A training loop of one's own, with no Trainer:
@@ -39,20 +42,34 @@ class CachedBatches:
     """
 
     def __init__(
-        self, indices: IndexBatches, table: TargetTable, placed: Mapping[str, PlacedVectors], meta: Meta | None
+        self,
+        indices: IndexBatches,
+        table: TargetTable,
+        placed: Mapping[str, PlacedVectors],
+        meta: Meta | None,
+        *,
+        views: int = 1,
     ) -> None:
         self._indices = indices
         self._table = table
         self._placed = dict(placed)
         self._meta = meta
+        self._views = views
+        self._passes = 0
 
     def __len__(self) -> int:
         return len(self._indices)
 
     def __iter__(self) -> Iterator[Batch]:
+        # Views are drawn from a generator of their own: the batches and dropout masks of a seed stay what they are.
+        views = torch.Generator().manual_seed((torch.initial_seed() + self._passes) % 2**63)
+        self._passes += 1
         for samples in self._indices:
             objects, targets = self._table.batch(samples)
-            cached = {name: placed.take(objects) for name, placed in self._placed.items()}
+            places = objects
+            if self._views > 1:
+                places = objects * self._views + torch.randint(self._views, objects.shape, generator=views)
+            cached = {name: placed.take(places) for name, placed in self._placed.items()}
             meta = Meta.empty(len(objects)) if self._meta is None else self._meta.take(objects)
             yield Batch(Features(cached=cached, inputs={}, meta=meta), targets)
 

@@ -4,9 +4,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-__all__ = ["CacheConfig", "CacheType", "KeyExtractor"]
+__all__ = ["CacheConfig", "CacheType", "FillPrecision", "KeyExtractor"]
+
+FillPrecision = Literal["32-true", "bf16-mixed", "16-mixed"]
+"""Precision in which encoders run while the cache is filled, named as Lightning names a Trainer's."""
 
 KeyExtractor = Callable[[Any], Any]
 """Takes an object, returns what identifies it: a string, bytes, a number, or a tuple of those."""
@@ -18,11 +21,13 @@ class CacheType(StrEnum):
     NONE = "none"
     """Not cached: the encoder runs in every epoch."""
     AUTO = "auto"
-    """On the GPU where the Trainer uses one and the vectors fit with room to spare, else in memory."""
+    """On the GPU where the Trainer uses one and the vectors fit with room to spare, else in memory, else on disk."""
     CPU = "cpu"
     """In memory."""
     GPU = "gpu"
     """In the memory of the Trainer's GPU."""
+    DISK = "disk"
+    """In the files of `save_dir`, mapped into memory: for data larger than memory."""
 
 
 @dataclass(frozen=True)
@@ -34,11 +39,18 @@ class CacheConfig:
         mapping: Placement of single encoders, by encoder key.
         key_extractors: What identifies an object, one function for all encoders or a mapping by encoder key.
             By default objects are identified by their content (`Encoder.cache_key`).
-        batch_size: Objects encoded at a time while the cache is filled.
+        batch_size: Objects encoded at a time while the cache is filled; "auto" tries on the longest objects how many
+            fit the GPU (and takes 32 on a CPU, which gains nothing from more).
         num_workers: Processes that prepare the encoders' inputs while the cache is filled; None takes the
             loader's.
         save_dir: Folder where vectors are kept between runs; None keeps them in memory only.
         dtype: Precision in which vectors are stored.
+        precision: Precision in which the encoders run while the cache is filled: "32-true" as they are, or autocast
+            to "bf16-mixed" or "16-mixed". Vectors of another precision are other vectors, kept apart.
+        views: How many versions of each object to cache, where the data set transforms objects at random. Each version
+            has its own fixed seed; training draws one of them in every step.
+        max_objects: How many objects of an iterable data set without a length to take; such a set may never end, so
+            without this number reading it stops with an error after a million objects.
 
     Raises:
         TypeError: An argument has the wrong type.
@@ -52,16 +64,22 @@ class CacheConfig:
     cache_type: CacheType = CacheType.AUTO
     mapping: Mapping[str, CacheType] = field(default_factory=dict)
     key_extractors: KeyExtractor | Mapping[str, KeyExtractor] = field(default_factory=dict)
-    batch_size: int = 32
+    batch_size: int | Literal["auto"] = 32
     num_workers: int | None = None
     save_dir: str | Path | None = None
     dtype: Literal["float32", "float16"] = "float32"
+    precision: FillPrecision = "32-true"
+    views: int = 1
+    max_objects: int | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "cache_type", _cache_type(self.cache_type))
         object.__setattr__(self, "mapping", {key: _cache_type(value) for key, value in self.mapping.items()})
-        if not isinstance(self.batch_size, int) or self.batch_size < 1:
-            raise ValueError(f"CacheConfig got batch_size={self.batch_size!r}; expected an int of at least 1.")
+        if self.batch_size != "auto":
+            _check_count("batch_size", self.batch_size, "an int of at least 1, or 'auto'")
+        _check_count("views", self.views, "an int of at least 1")
+        if self.max_objects is not None:
+            _check_count("max_objects", self.max_objects, "an int of at least 1, or None")
         if self.num_workers is not None and (not isinstance(self.num_workers, int) or self.num_workers < 0):
             raise ValueError(
                 f"CacheConfig got num_workers={self.num_workers!r}; expected an int of 0 or more, or None."
@@ -70,6 +88,9 @@ class CacheConfig:
             raise TypeError(f"CacheConfig got save_dir={self.save_dir!r}; expected a folder, or None.")
         if self.dtype not in {"float32", "float16"}:
             raise ValueError(f"CacheConfig got dtype={self.dtype!r}; expected 'float32' or 'float16'.")
+        if self.precision not in get_args(FillPrecision):
+            allowed = ", ".join(map(repr, get_args(FillPrecision)))
+            raise ValueError(f"CacheConfig got precision={self.precision!r}; expected one of {allowed}.")
         if not callable(self.key_extractors) and not isinstance(self.key_extractors, Mapping):
             raise TypeError(
                 f"CacheConfig got key_extractors={self.key_extractors!r}; expected a function of an object, "
@@ -85,6 +106,11 @@ class CacheConfig:
         if callable(self.key_extractors):
             return self.key_extractors
         return self.key_extractors.get(encoder)
+
+
+def _check_count(name: str, value: Any, expected: str) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"CacheConfig got {name}={value!r}; expected {expected}.")
 
 
 def _cache_type(value: CacheType | str) -> CacheType:

@@ -1,7 +1,10 @@
 """Vectors of objects by content: in memory, or in a folder that outlives the process."""
 
 import logging
+import os
 import time
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -11,8 +14,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from quaterion.cache import shards
 from quaterion.cache.key_index import KeyIndex
+from quaterion.cache.manifest import (
+    KEY_BYTES,
+    MANIFEST,
+    DamagedManifestError,
+    Manifest,
+    Shard,
+    folder_lock,
+    read_manifest,
+)
+from quaterion.cache.parts import DamagedShardError, Part
+from quaterion.cache.segments import MemorySegment, Segment, merged
+from quaterion.cache.store_writer import StoreWriter, tidy
+from quaterion_models.content_key import content_key
 
 __all__ = ["EmbeddingStore"]
 
@@ -20,13 +35,19 @@ logger = logging.getLogger(__name__)
 
 SHARD_ROWS = 4096
 SHARD_SECONDS = 10.0
+LAST_USE = "last-use"
+"""A file whose time of change is when a training last opened the store."""
+
+Keys = NDArray[np.uint8]
 
 
 class EmbeddingStore:
     """An append-only table of content keys and the vectors that one encoder gives them.
 
-    Vectors are added in shards. With a folder each shard is written, flushed and renamed before the manifest
-    names it, so whatever ends the process, all closed shards are whole and are found again.
+    Vectors are added in shards. With a folder, a shard's bytes have reached the disk before the manifest names them,
+    so whatever ends the process, all closed shards are whole and are found again. Every shard is compared with its
+    checksum before its vectors are used; one that is damaged is named in a warning and encoded again. Several
+    processes may read and fill one folder at once.
 
     Args:
         fingerprint: Fingerprint of the encoder that gives the vectors.
@@ -37,7 +58,7 @@ class EmbeddingStore:
 
     Raises:
         OSError: The folder cannot be created or written.
-        ValueError: The folder holds vectors of another encoder, size or precision, or its manifest is damaged.
+        ValueError: The folder holds vectors of another encoder, size or precision, or is of a newer format.
 
     Example:
         >>> store = EmbeddingStore(fingerprint="f0", dimension=2)
@@ -57,13 +78,13 @@ class EmbeddingStore:
         dtype: Literal["float32", "float16"] = "float32",
         folder: str | Path | None = None,
     ) -> None:
-        self._manifest = shards.Manifest(fingerprint, encoder, dimension, dtype)
+        self._about = Manifest(fingerprint, encoder, dimension, dtype)
         self._folder = None if folder is None else Path(folder)
-        self._keys: list[NDArray[np.uint8]] = []
-        self._vectors: list[NDArray[Any]] = []
+        self._segments: list[Segment] = []
+        self._known: set[Shard] = set()
         self._index: KeyIndex | None = None
-        self._open_keys: list[NDArray[np.uint8]] = []
-        self._open_vectors: list[NDArray[Any]] = []
+        self._writer: StoreWriter | None = None
+        self._open: list[tuple[Keys, NDArray[Any]]] = []
         self._opened_at = 0.0
         if self._folder is not None:
             self._open_folder(self._folder)
@@ -77,10 +98,17 @@ class EmbeddingStore:
 
         Raises:
             FileNotFoundError: There is no store in the folder.
+            ValueError: The manifest is damaged.
         """
-        manifest = shards.read_manifest(Path(folder))
+        try:
+            manifest = read_manifest(Path(folder))
+        except DamagedManifestError as error:
+            raise ValueError(
+                f"{error}, so nothing tells whose vectors these are. Train with this cache again, which sets it "
+                "aside and encodes anew, or delete the folder."
+            ) from error
         if manifest is None:
-            raise FileNotFoundError(f"{folder} holds no embedding store: expected a {shards.MANIFEST} in it.")
+            raise FileNotFoundError(f"{folder} holds no embedding store: expected a {MANIFEST} in it.")
         return cls(
             fingerprint=manifest.fingerprint,
             dimension=manifest.dimension,
@@ -89,19 +117,77 @@ class EmbeddingStore:
             folder=folder,
         )
 
+    @classmethod
+    def from_vectors(
+        cls,
+        keys: Keys | Iterable[Any],
+        vectors: NDArray[Any] | Tensor | Sequence[Sequence[float]],
+        *,
+        fingerprint: str = "",
+        encoder: str = "vectors computed elsewhere",
+        dtype: Literal["float32", "float16"] = "float32",
+        folder: str | Path | None = None,
+    ) -> Self:
+        """Makes a store of vectors that were computed elsewhere: by an API, or read from Parquet or `.npy`.
+
+        Args:
+            keys: What the vectors belong to: N objects (texts, say), or their content keys as uint8 `[N, 16]`.
+            vectors: `[N, D]`, finite.
+            fingerprint: Whose vectors they are: `Encoder.fingerprint()` of the encoder that they stand in for, or a
+                name and version of your own.
+            encoder: Readable name of their origin.
+            dtype: Precision to keep them in.
+            folder: Where to keep them; None keeps them in memory. Vectors already there stay.
+
+        Returns:
+            The store.
+
+        Raises:
+            TypeError: An object's content cannot be read.
+            ValueError: The numbers of keys and vectors differ, a vector is not finite, or the vectors are no matrix.
+
+        Example:
+            >>> store = EmbeddingStore.from_vectors(["a", "b"], [[1.0, 0.0], [0.0, 1.0]])
+            >>> store.vectors_of(["b"]).tolist()
+            [[0.0, 1.0]]
+        """
+        table = np.asarray(vectors.detach().cpu() if isinstance(vectors, Tensor) else vectors)
+        if table.ndim != 2 or table.shape[1] == 0:
+            raise ValueError(f"Got vectors of shape {list(table.shape)}; expected [N, D], one row for each object.")
+        table = table.astype(dtype)
+        if not np.isfinite(table).all():
+            row = int((~np.isfinite(table)).any(axis=1).argmax())
+            raise ValueError(f"Vector {row} has NaN or infinite values in {dtype}; expected finite vectors.")
+        digests = _content_keys(keys)
+        if len(digests) != len(table):
+            raise ValueError(f"Got {len(digests)} keys and {len(table)} vectors; expected one vector for each key.")
+        store = cls(fingerprint=fingerprint, dimension=table.shape[1], encoder=encoder, dtype=dtype, folder=folder)
+        new = store.rows(digests) < 0
+        for start in range(0, len(table), SHARD_ROWS):
+            part = slice(start, start + SHARD_ROWS)
+            if new[part].any():
+                store.add(digests[part][new[part]], table[part][new[part]])
+        store.flush()
+        return store
+
     def __len__(self) -> int:
         """Number of vectors in closed shards."""
-        return sum(map(len, self._keys))
+        return sum(len(segment.keys) for segment in self._segments)
 
     @property
     def fingerprint(self) -> str:
         """Fingerprint of the encoder that gives the vectors."""
-        return self._manifest.fingerprint
+        return self._about.fingerprint
+
+    @property
+    def encoder(self) -> str:
+        """Readable name of the encoder."""
+        return self._about.encoder
 
     @property
     def dtype_name(self) -> str:
         """Precision of the stored vectors, "float32" or "float16"."""
-        return self._manifest.dtype
+        return self._about.dtype
 
     @property
     def folder(self) -> Path | None:
@@ -111,24 +197,24 @@ class EmbeddingStore:
     @property
     def dimension(self) -> int:
         """Length of a vector."""
-        return self._manifest.dimension
+        return self._about.dimension
 
     @property
     def dtype(self) -> torch.dtype:
         """Precision of the stored vectors."""
-        return torch.float16 if self._manifest.dtype == "float16" else torch.float32
+        return torch.float16 if self._about.dtype == "float16" else torch.float32
 
     @property
-    def keys(self) -> NDArray[np.uint8]:
+    def keys(self) -> Keys:
         """Keys of all rows, uint8 `[N, 16]`."""
-        return np.concatenate([np.empty((0, 16), dtype=np.uint8), *self._keys])
+        return _joined([segment.keys for segment in self._segments], KEY_BYTES, "uint8")
 
     @property
     def vectors(self) -> NDArray[Any]:
-        """Vectors of all rows, `[N, D]`, as a plain array for other tools."""
-        return np.concatenate([np.empty((0, self.dimension), dtype=self._manifest.dtype), *self._vectors])
+        """Vectors of all rows, `[N, D]`, as a plain array for other tools; not copied where they lie side by side."""
+        return _joined([segment.vectors for segment in self._segments], self.dimension, self._about.dtype)
 
-    def rows(self, keys: NDArray[np.uint8]) -> NDArray[np.int64]:
+    def rows(self, keys: Keys) -> NDArray[np.int64]:
         """Row of each key, −1 for keys that no closed shard holds.
 
         Args:
@@ -141,7 +227,11 @@ class EmbeddingStore:
             self._index = KeyIndex(self.keys)
         return self._index.rows(keys)
 
-    def take(self, rows: NDArray[np.int64]) -> Tensor:
+    def forget_index(self) -> None:
+        """Frees the memory of the index of keys (24 bytes a row), which is built again when it is needed."""
+        self._index = None
+
+    def take(self, rows: NDArray[np.int64] | Tensor) -> Tensor:
         """Vectors of the given rows, copied into one tensor.
 
         Args:
@@ -150,18 +240,51 @@ class EmbeddingStore:
         Returns:
             `[M, D]` in the store's precision.
         """
-        taken = torch.empty((len(rows), self.dimension), dtype=self.dtype)
-        out = taken.numpy()
-        order = np.argsort(rows, kind="stable")
-        sorted_rows = rows[order]
+        wanted = torch.as_tensor(rows, dtype=torch.int64)
+        if len(self._segments) == 1:
+            return self._segments[0].tensor.index_select(0, wanted)
+        taken = torch.empty((len(wanted), self.dimension), dtype=self.dtype)
         start = 0
-        for vectors in self._vectors:
-            low, high = np.searchsorted(sorted_rows, [start, start + len(vectors)])
-            out[order[low:high]] = vectors[sorted_rows[low:high] - start]
-            start += len(vectors)
+        for segment in self._segments:
+            stop = start + len(segment.keys)
+            here = ((wanted >= start) & (wanted < stop)).nonzero().flatten()
+            if len(here):
+                taken[here] = segment.tensor.index_select(0, wanted[here] - start)
+            start = stop
         return taken
 
-    def add(self, keys: NDArray[np.uint8], vectors: NDArray[Any]) -> None:
+    def vectors_of(self, objects: Iterable[Any]) -> Tensor:
+        """Vectors of objects.
+
+        Args:
+            objects: M objects, or their content keys as uint8 `[M, 16]`.
+
+        Returns:
+            `[M, D]` in the store's precision.
+
+        Raises:
+            KeyError: The store lacks one of them.
+        """
+        rows = self.rows(_content_keys(objects))
+        if (rows < 0).any():
+            raise KeyError(f"The store lacks {int((rows < 0).sum())} of {len(rows)} objects, the first at "
+                           f"{int((rows < 0).argmax())}.")  # fmt: skip
+        return self.take(rows)
+
+    def claim(self, keys: Keys) -> NDArray[np.bool_]:
+        """Claims keys that this store will add, so that no other process encodes the same objects.
+
+        Claims end when their vectors are added, with `flush`, or with the process.
+
+        Args:
+            keys: uint8 `[M, 16]`, none of which this store has.
+
+        Returns:
+            bool `[M]`, false where another process has the key, or claimed it first.
+        """
+        return np.ones(len(keys), dtype=bool) if self._folder is None else self._writing().claim(keys, self._known)
+
+    def add(self, keys: Keys, vectors: NDArray[Any]) -> None:
         """Adds a batch to the open shard, and closes the shard once it is full or old.
 
         Args:
@@ -171,52 +294,88 @@ class EmbeddingStore:
         Raises:
             OSError: The shard could not be written; all earlier ones are kept.
         """
-        if not self._open_keys:
+        if not self._open:
             self._opened_at = time.monotonic()
-        self._open_keys.append(keys)
-        self._open_vectors.append(vectors.astype(self._manifest.dtype, copy=False))
-        full = sum(map(len, self._open_keys)) >= SHARD_ROWS
+        self._open.append((keys, vectors.astype(self._about.dtype, copy=False)))
+        full = sum(len(part) for part, _ in self._open) >= SHARD_ROWS
         if full or time.monotonic() - self._opened_at >= SHARD_SECONDS:
-            self.flush()
+            self._close_shard()
 
     def flush(self) -> None:
-        """Closes the open shard: its vectors are found from now on.
+        """Closes the open shard, whose vectors are found from now on, and gives up all claims.
 
         Raises:
             OSError: The shard could not be written; all earlier ones are kept.
         """
-        if not self._open_keys:
-            return
-        keys, vectors = np.concatenate(self._open_keys), np.concatenate(self._open_vectors)
-        self._open_keys, self._open_vectors = [], []
+        try:
+            self._close_shard()
+        finally:
+            writer, self._writer = self._writer, None
+            if writer is not None:
+                writer.close()
+
+    def refresh(self) -> None:
+        """Finds what other processes have added to the folder since.
+
+        Raises:
+            OSError: The folder cannot be read.
+        """
         if self._folder is not None:
-            try:
-                shard = shards.write_shard(self._folder, keys, vectors)
-                with shards.lock(self._folder):
-                    # Another process may have added shards meanwhile: the manifest on disk is the one to extend.
-                    current = shards.read_manifest(self._folder) or self._manifest
-                    shards.write_manifest(self._folder, replace(current, shards=(*current.shards, shard)))
-            except OSError as error:
-                raise type(error)(
-                    error.errno,
-                    f"Cannot write {len(keys):,} vectors ({vectors.nbytes / 2**20:.1f} MiB) to the cache: "
-                    f"{error.strerror}. All {len(self):,} vectors written before are kept. Free some space, or give "
-                    "CacheConfig another save_dir, and start again",
-                    str(self._folder),
-                ) from error
-        self._keys.append(keys)
-        self._vectors.append(vectors)
+            self._read_shards(self._folder, self._current_manifest())
+
+    def _close_shard(self) -> None:
+        if not self._open:
+            return
+        keys, vectors = (np.concatenate(part) for part in zip(*self._open, strict=True))
+        self._open = []
         self._index = None
+        if self._folder is None:
+            # Segments double in size, so that N rows are copied log N times and lie in a few long runs.
+            while self._segments and len(self._segments[-1].keys) <= len(keys):
+                last = self._segments.pop()
+                keys, vectors = np.concatenate([last.keys, keys]), np.concatenate([last.vectors, vectors])
+            self._segments.append(MemorySegment(keys, vectors))
+            return
+        try:
+            shard = self._writing().append(keys, vectors)
+        except OSError as error:
+            raise type(error)(
+                error.errno,
+                f"Cannot write {len(keys):,} vectors ({vectors.nbytes / 2**20:.1f} MiB) to the cache: "
+                f"{error.strerror}. All {len(self):,} vectors written before are kept. Free some space, or give "
+                "CacheConfig another save_dir, and start again",
+                str(self._folder),
+            ) from error
+        self._accept(self._folder, shard)
+
+    def _writing(self) -> StoreWriter:
+        if self._writer is None:
+            assert self._folder is not None  # noqa: S101 - callers have a folder; this tells the type checker
+            self._writer = StoreWriter(self._folder, self._current_manifest)
+        return self._writer
+
+    def _current_manifest(self) -> Manifest:
+        assert self._folder is not None  # noqa: S101 - callers have a folder; this tells the type checker
+        return read_manifest(self._folder) or self._about
 
     def _open_folder(self, folder: Path) -> None:
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            with shards.lock(folder):
-                found = shards.read_manifest(folder)
+            with folder_lock(folder):
+                tidy(folder)
+                try:
+                    found = read_manifest(folder)
+                except DamagedManifestError as error:
+                    logger.warning("%s: it is set aside, and all vectors of this store are encoded again.", error)
+                    (folder / MANIFEST).replace(folder / f"{MANIFEST}.damaged")
+                    found = None
                 if found is None:
-                    shards.write_manifest(folder, self._manifest)
+                    self._about.write(folder)
                 else:
-                    self._read_shards(folder, found)
+                    self._check_same_origin(folder, found)
+            (folder / LAST_USE).touch()
+            if found is not None:
+                self._read_shards(folder, found)
         except OSError as error:
             raise type(error)(
                 error.errno,
@@ -225,24 +384,67 @@ class EmbeddingStore:
                 str(folder),
             ) from error
 
-    def _read_shards(self, folder: Path, found: shards.Manifest) -> None:
-        if replace(found, shards=(), encoder="") != replace(self._manifest, encoder=""):
+    def _check_same_origin(self, folder: Path, found: Manifest) -> None:
+        if replace(found, shards=(), encoder="") != replace(self._about, encoder=""):
             raise ValueError(
                 f"{folder} holds {found.dtype} vectors of size {found.dimension} from the encoder {found.encoder!r} "
-                f"({found.fingerprint[:12]}); expected {self._manifest.dtype} of size {self.dimension} from "
-                f"{self._manifest.encoder!r} ({self._manifest.fingerprint[:12]}). Use another folder."
+                f"({found.fingerprint[:12]}); expected {self._about.dtype} of size {self.dimension} from "
+                f"{self._about.encoder!r} ({self._about.fingerprint[:12]}). Use another folder."
             )
-        whole = []
-        for shard in found.shards:
-            try:
-                keys, vectors = shards.read_shard(folder, shard, dimension=self.dimension, dtype=found.dtype)
-            except shards.DamagedShardError as error:
-                logger.warning("%s: its %d vectors are set aside and encoded again.", error, shard.rows)
-                for file in folder.glob(f"{shard.name}.*.npy"):
-                    file.replace(file.with_suffix(".damaged"))
-            else:
-                whole.append(shard)
-                self._keys.append(keys)
-                self._vectors.append(vectors)
-        if len(whole) < len(found.shards):
-            shards.write_manifest(folder, replace(found, shards=tuple(whole)))
+
+    def _read_shards(self, folder: Path, found: Manifest) -> None:
+        new = sorted(set(found.shards) - self._known)
+        damaged = set(check_shards(folder, replace(found, shards=tuple(new))))
+        for shard in new:
+            if shard not in damaged:
+                self._accept(folder, shard)
+        if damaged:
+            with folder_lock(folder):
+                current = self._current_manifest()
+                kept = tuple(shard for shard in current.shards if shard not in damaged)
+                replace(current, shards=kept).write(folder)
+
+    def _accept(self, folder: Path, shard: Shard) -> None:
+        self._segments = merged(self._segments, Part(folder, shard.part, self.dimension, self._about.dtype), shard)
+        self._known.add(shard)
+        self._index = None
+
+
+def check_shards(folder: Path, manifest: Manifest) -> dict[Shard, str]:
+    """Compares shards with their checksums, on all cores, and warns of each that is damaged.
+
+    Args:
+        folder: The store's folder.
+        manifest: Whose shards to compare.
+
+    Returns:
+        What is wrong, for each damaged shard.
+    """
+
+    def check(shard: Shard) -> str | None:
+        try:
+            Part(folder, shard.part, manifest.dimension, manifest.dtype).check(shard)
+        except DamagedShardError as error:
+            logger.warning("%s: its %d vectors are set aside and encoded again.", error, shard.rows)
+            return str(error)
+        return None
+
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        problems = dict(zip(manifest.shards, pool.map(check, manifest.shards), strict=True))
+    return {shard: problem for shard, problem in problems.items() if problem is not None}
+
+
+def _content_keys(objects: Keys | Iterable[Any]) -> Keys:
+    if isinstance(objects, np.ndarray) and objects.dtype == np.uint8 and objects.ndim == 2:
+        if objects.shape[1] != KEY_BYTES:
+            raise ValueError(f"Got content keys of shape {list(objects.shape)}; expected [N, {KEY_BYTES}].")
+        return objects
+    return np.frombuffer(b"".join(map(content_key, objects)), dtype=np.uint8).reshape(-1, KEY_BYTES)
+
+
+def _joined(arrays: list[NDArray[Any]], width: int, dtype: str) -> NDArray[Any]:
+    if len(arrays) == 1:
+        whole = arrays[0].view()
+        whole.flags.writeable = False  # the store's own memory
+        return whole
+    return np.concatenate([np.empty((0, width), dtype=dtype), *arrays])

@@ -1,6 +1,7 @@
 """Filling a store: what is missing, in length-sorted batches, through the encoder once."""
 
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,181 +12,201 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from quaterion.cache.embedding_store import EmbeddingStore
-from quaterion.cache.key_index import distinct_keys
+from quaterion.cache.fill_plan import FillPlan, plan_fill
+from quaterion.cache.object_source import KeptObjects, KeyedCollate, ObjectNumbers, ObjectReference, ReadObjects
 from quaterion.dataset.randomness import undisturbed_randomness
 from quaterion.dataset.reading import SampleReading, sequential_loader
 from quaterion.dataset.similarity_data_loader import SimilarityDataLoader
+from quaterion.dataset.views import ViewedDataset
 
-__all__ = ["FillPlan", "fill_store", "plan_fill"]
+__all__ = ["Filling"]
+
+WAIT_SECONDS = 0.2
+"""How often to look whether other processes have encoded what they claimed."""
+
+CPU_BATCH_SIZE = 32
+LARGEST_BATCH_SIZE = 4096
 
 
 @dataclass(frozen=True)
-class FillPlan:
-    """Which objects to encode, in which batches.
+class Filling:
+    """How one encoder's store is filled from one data set.
 
     Args:
-        objects: Batches of object numbers, longest objects first, so that padding is small and a batch that
-            does not fit the memory shows itself at once.
-        keys: uint8 `[T, 16]`, keys of all objects.
-    """
-
-    objects: list[NDArray[np.int64]]
-    keys: NDArray[np.uint8]
-
-    @property
-    def count(self) -> int:
-        """Number of objects to encode."""
-        return sum(map(len, self.objects))
-
-
-def plan_fill(
-    store: EmbeddingStore, keys: NDArray[np.uint8], lengths: NDArray[np.int64], *, batch_size: int
-) -> FillPlan:
-    """Plans the encoding of every distinct object that a store lacks.
-
-    The order depends on lengths and keys alone, so a fill that was interrupted after some whole batches goes on
-    with the very batches that it would have made.
-
-    Args:
-        store: The store to fill.
-        keys: uint8 `[T, 16]`, keys of all objects of the data set.
-        lengths: int64 `[T]`.
-        batch_size: Objects in a batch.
-
-    Returns:
-        The plan, empty if nothing is missing.
-    """
-    first, _ = distinct_keys(keys)
-    missing = first[store.rows(keys[first]) < 0]
-    words = np.ascontiguousarray(keys[missing]).view(">u8")
-    ordered = missing[np.lexsort((words[:, 1], words[:, 0], -lengths[missing]))] if len(missing) else missing
-    return FillPlan([ordered[i : i + batch_size] for i in range(0, len(ordered), batch_size)], keys)
-
-
-def fill_store(
-    store: EmbeddingStore,
-    plan: FillPlan,
-    reading: SampleReading,
-    *,
-    name: str,
-    encode: Callable[[Any], Tensor],
-    collate: Callable[[list[Any]], Any],
-    key: Callable[[Any], bytes],
-    loader: SimilarityDataLoader[Any],
-    num_workers: int | None = None,
-    on_progress: Callable[[int], object] = lambda _: None,
-) -> None:
-    """Encodes the planned objects and adds their vectors to the store.
-
-    Whatever interrupts the fill, the batches done before are kept.
-
-    Args:
-        store: The store to fill.
-        plan: What to encode.
-        reading: The reading that the plan was made from.
         name: The encoder's key, for messages.
+        store: The store to fill.
+        reading: What the data set holds.
+        loader: Whose data set the objects come from.
         encode: A collated batch to its vectors `[B, D]`, on the CPU, without gradients.
         collate: The encoder's collate step.
-        key: The key of an object, compared with the plan's when the object is read again.
-        loader: Whose data set the objects come from.
+        key: The key of an object, compared with the planned one when the object is read again.
+        batch_size: Objects in a batch; "auto" for as many as fit.
         num_workers: Processes that read and collate, as many as the loader's if None.
-        on_progress: Called with the number of objects encoded after each batch.
-
-    Raises:
-        ValueError: The encoder gives NaN, infinite or wrongly sized vectors, or an object differs between reads.
-        OSError: The vectors could not be written.
     """
-    first = reading.offsets.numpy()
-    numbers = [_references(first, batch) for batch in plan.objects]
-    source: Dataset[Any] = (
-        _Objects(loader, type(loader).objects_of) if reading.objects is None else _Kept(reading.objects, first)
-    )
-    batches: DataLoader[Any] = sequential_loader(
-        loader, _CollateKeyed(collate, key), source, batch_sampler=_Batches(numbers), num_workers=num_workers
-    )
-    try:
-        with undisturbed_randomness():
-            for planned, (inputs, keys) in zip(plan.objects, batches, strict=True):
-                _check_same(plan.keys[planned], keys, [int(np.searchsorted(first, i, "right")) - 1 for i in planned])
-                vectors = encode(inputs)
-                _check_vectors(vectors, count=len(planned), dimension=store.dimension, name=name)
-                stored = vectors.to(store.dtype)
-                if store.dtype == torch.float16 and not bool(torch.isfinite(stored).all()):
-                    raise ValueError(
-                        f"The encoder {name!r} gave values up to {float(vectors.abs().max()):.3g}, beyond float16. "
-                        "Set CacheConfig(dtype='float32')."
-                    )
-                store.add(plan.keys[planned], stored.numpy())
-                on_progress(len(planned))
-    finally:
-        store.flush()
 
+    name: str
+    store: EmbeddingStore
+    reading: SampleReading
+    loader: SimilarityDataLoader[Any]
+    encode: Callable[[Any], Tensor]
+    collate: Callable[[list[Any]], Any]
+    key: Callable[[Any], bytes]
+    batch_size: int
+    num_workers: int | None = None
 
-Reference = tuple[int, int]
-"""A sample's index, and which of its objects."""
-
-
-def _references(first: NDArray[np.int64], objects: NDArray[np.int64]) -> list[Reference]:
-    samples = np.searchsorted(first, objects, side="right") - 1
-    return list(zip(samples.tolist(), (objects - first[samples]).tolist(), strict=True))
-
-
-class _Objects(Dataset[Any]):
-    """Single objects of a map-style data set of samples."""
-
-    def __init__(self, loader: SimilarityDataLoader[Any], objects_of: Callable[[Any], list[Any]]) -> None:
-        self._dataset: Any = loader.dataset
-        self._objects_of = objects_of
-
-    def __getitem__(self, reference: Reference) -> Any:
-        sample, slot = reference
-        return self._objects_of(self._dataset[sample])[slot]
-
-
-class _Kept(Dataset[Any]):
-    """Single objects that the reading kept, of a data set that can be read once only."""
-
-    def __init__(self, objects: Sequence[Any], first: NDArray[np.int64]) -> None:
-        self._objects, self._first = objects, first
-
-    def __getitem__(self, reference: Reference) -> Any:
-        sample, slot = reference
-        return self._objects[self._first[sample] + slot]
-
-
-class _Batches:
-    """A batch sampler over given batches."""
-
-    def __init__(self, batches: list[list[Reference]]) -> None:
-        self._batches = batches
-
-    def __iter__(self) -> Iterator[list[Reference]]:
-        return iter(self._batches)
-
-    def __len__(self) -> int:
-        return len(self._batches)
-
-
-class _CollateKeyed:
-    """Collates a batch and digests its objects again."""
-
-    def __init__(self, collate: Callable[[list[Any]], Any], key: Callable[[Any], bytes]) -> None:
-        self._collate, self._key = collate, key
-
-    def __call__(self, objects: list[Any]) -> tuple[Any, bytes]:
-        # Keys first: a collate step may change its objects in place.
-        keys = b"".join(map(self._key, objects))
-        return self._collate(objects), keys
-
-
-def _check_same(planned: NDArray[np.uint8], read: bytes, samples: list[int]) -> None:
-    different = np.flatnonzero((planned != np.frombuffer(read, dtype=np.uint8).reshape(-1, 16)).any(axis=1))
-    if len(different):
-        raise ValueError(
-            f"Sample {samples[int(different[0])]} differs between two reads of the data set, so its vectors cannot be "
-            "cached. Expected the same object each time: take random transforms out of the data set, or set "
-            "CacheConfig(cache_type=CacheType.NONE)."
+    def plan(self) -> FillPlan:
+        """Plans what the store lacks now."""
+        return plan_fill(
+            self.store, self.reading.keys[self.name], self.reading.lengths[self.name], batch_size=self.batch_size
         )
+
+    def run(self, plan: FillPlan, on_progress: Callable[[int], object] = lambda _: None) -> None:
+        """Encodes the planned objects and adds their vectors to the store.
+
+        Other processes may fill the same folder: each object is encoded by one of them, and what another one claimed
+        and did not live to encode is encoded here. Whatever interrupts a fill, the shards closed before are kept.
+
+        Args:
+            plan: What the store lacks.
+            on_progress: Called with the number of objects that are done, after each batch.
+
+        Raises:
+            ValueError: The encoder gives NaN, infinite or wrongly sized vectors, or an object differs between reads.
+            OSError: The vectors could not be written.
+        """
+        while len(plan):
+            encoded = self._encode_unclaimed(plan, on_progress)
+            if not encoded:
+                time.sleep(WAIT_SECONDS)
+            self.store.refresh()
+            rest = self.plan()
+            on_progress(len(plan) - len(rest) - encoded)  # what others have done
+            plan = rest
+
+    def _encode_unclaimed(self, plan: FillPlan, on_progress: Callable[[int], object]) -> int:
+        numbers, keys = self._numbers, self.reading.keys[self.name]
+        batches = _ClaimedBatches(self.store, plan, keys, numbers)
+        loader: DataLoader[Any] = sequential_loader(
+            self.loader,
+            KeyedCollate(self.collate, self.key),
+            self._objects(),
+            batch_sampler=batches,
+            num_workers=self.num_workers,
+        )
+        encoded = 0
+        try:
+            with undisturbed_randomness():
+                for inputs, read in loader:
+                    planned = batches.claimed.pop(0)
+                    self._check_same(planned, read)
+                    self.store.add(keys[planned], self._vectors(inputs, len(planned)))
+                    encoded += len(planned)
+                    on_progress(len(planned))
+        finally:
+            self.store.flush()
+        return encoded
+
+    def _vectors(self, inputs: Any, count: int) -> NDArray[Any]:
+        try:
+            vectors = self.encode(inputs)
+        except torch.OutOfMemoryError as error:
+            raise torch.OutOfMemoryError(
+                f"A batch of {count} objects of the encoder {self.name!r} does not fit the memory ({error}). Set a "
+                "smaller CacheConfig(batch_size=...), or batch_size='auto'."
+            ) from error
+        _check_vectors(vectors, count=count, dimension=self.store.dimension, name=self.name)
+        stored = vectors.to(self.store.dtype)
+        if self.store.dtype == torch.float16 and not bool(torch.isfinite(stored).all()):
+            raise ValueError(
+                f"The encoder {self.name!r} gave values up to {float(vectors.abs().max()):.3g}, beyond float16. "
+                "Set CacheConfig(dtype='float32')."
+            )
+        return stored.numpy()
+
+    def fitting_batch_size(self, plan: FillPlan, device: torch.device) -> int:
+        """Finds by trial how many of the longest objects the encoder takes at once.
+
+        Args:
+            plan: What is to be encoded, the longest first.
+            device: Where the encoder runs.
+
+        Returns:
+            Half of the largest power of 2 that fits, so that there is room to spare; 32 on a CPU.
+
+        Raises:
+            torch.OutOfMemoryError: Not even a single object fits.
+        """
+        if device.type == "cpu":
+            return CPU_BATCH_SIZE
+        objects: Any = self._objects()
+        with undisturbed_randomness():
+            longest = [objects[one] for one in self._numbers.references(plan.objects[:LARGEST_BATCH_SIZE])]
+        size = 1
+        while size <= len(longest):
+            try:
+                self.encode(self.collate(longest[:size]))
+            except torch.OutOfMemoryError:
+                if size == 1:
+                    raise
+                return max(1, size // 4)
+            size *= 2
+        return size // 2
+
+    @property
+    def _numbers(self) -> ObjectNumbers:
+        return ObjectNumbers(self.reading.offsets.numpy(), views=self.reading.views)
+
+    def _objects(self) -> Dataset[Any]:
+        if self.reading.objects is not None:
+            return KeptObjects(self.reading.objects, self.reading.offsets.numpy())
+        return ReadObjects(ViewedDataset(self.loader.dataset, views=self.reading.views), type(self.loader).objects_of)
+
+    def _check_same(self, planned: NDArray[np.int64], read: bytes) -> None:
+        expected = self.reading.keys[self.name][planned]
+        different = (expected != np.frombuffer(read, dtype=np.uint8).reshape(-1, 16)).any(axis=1)
+        if different.any():
+            sample = int(self._numbers.samples(planned[different.argmax() :][:1])[0])
+            raise ValueError(differing(f"Sample {sample}"))
+
+
+def differing(what: str) -> str:
+    """The message about an object that differs between two reads.
+
+    Args:
+        what: Which object.
+    """
+    return (
+        f"{what} differs between two reads of the data set, so its vectors cannot be cached. Expected the same object "
+        "each time: take random transforms out of the data set, or cache K fixed versions of each object with "
+        "CacheConfig(views=K), or set CacheConfig(cache_type=CacheType.NONE)."
+    )
+
+
+class _ClaimedBatches:
+    """A batch sampler over a plan that claims a portion when it is about to be encoded.
+
+    Args:
+        store: The store to fill.
+        plan: What it lacks.
+        keys: uint8 `[T, 16]`, keys of all objects.
+        numbers: Where objects are found.
+    """
+
+    def __init__(self, store: EmbeddingStore, plan: FillPlan, keys: NDArray[np.uint8], numbers: ObjectNumbers) -> None:
+        self._store, self._plan, self._keys, self._numbers = store, plan, keys, numbers
+        self.claimed: list[NDArray[np.int64]] = []
+        """Batches that were handed out, the oldest first."""
+
+    def __iter__(self) -> Iterator[list[ObjectReference]]:
+        for batches in self._plan.chunks():
+            free = self._store.claim(self._keys[np.concatenate(batches)])
+            start = 0
+            for batch in batches:
+                ours = batch[free[start : start + len(batch)]]
+                start += len(batch)
+                if len(ours):
+                    self.claimed.append(ours)
+                    yield self._numbers.references(ours)
 
 
 def _check_vectors(vectors: Tensor, *, count: int, dimension: int, name: str) -> None:

@@ -1,10 +1,11 @@
 """From a loader and a configuration to batches: read the data set, fill the stores, place the vectors."""
 
 import hashlib
+import logging
 import math
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,13 @@ from quaterion.batch import Batch
 from quaterion.cache.batches import CachedBatches, RawBatches
 from quaterion.cache.config import CacheConfig, CacheType, KeyExtractor
 from quaterion.cache.embedding_store import EmbeddingStore
-from quaterion.cache.fill import fill_store, plan_fill
+from quaterion.cache.fill import CPU_BATCH_SIZE, Filling, differing
 from quaterion.cache.placed_vectors import PlacedVectors
+from quaterion.cache.placement import Placement, choose_placement
+from quaterion.cache.reading_index import ReadingIndex, data_fingerprint
 from quaterion.dataset.drawing import IndexBatches
 from quaterion.dataset.raw_collate import RawCollate, has_own_collate
-from quaterion.dataset.reading import ObjectReading, SampleReading, read_data_set
+from quaterion.dataset.reading import ObjectReading, SampleReading, differing_sample, read_data_set
 from quaterion.dataset.similarity_data_loader import SimilarityDataLoader
 from quaterion.dataset.target_table import PairTable
 from quaterion_models import SimilarityModel
@@ -29,12 +32,15 @@ from quaterion_models.collate import ModelCollate
 from quaterion_models.content_key import content_key
 from quaterion_models.encoders import Encoder
 from quaterion_models.fingerprint import digest_of
-from quaterion_models.meta import Meta
 
 __all__ = ["BatchSource"]
 
+logger = logging.getLogger(__name__)
+
 TARGET_SECONDS = 10.0
 """How long targets are read where nothing is cached."""
+
+AUTOCAST = {"32-true": None, "bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
 Progress = Callable[[str, int], AbstractContextManager[Callable[[int], object]]]
 """Opens a progress bar from a description and a total, as a context manager that gives `advance(count)`."""
@@ -95,16 +101,53 @@ class BatchSource:
         if not own_collate or (not everything and isinstance(loader.dataset, IterableDataset)):
             return None
         for key in self.cached:
-            self._placement(key)
+            self._placement(key, size=0)
             self._store(key)  # a folder that cannot be used shows itself before anything is read
+        index = self._reading_index(loader)
+        if index is not None and (found := index.load()) is not None:
+            return found
+        reading = self._read(loader, max_seconds=math.inf if everything else TARGET_SECONDS)
+        if index is not None:
+            index.save(reading)
+        return reading
+
+    def _read(self, loader: SimilarityDataLoader[Any], *, max_seconds: float) -> SampleReading:
         readings = {key: ObjectReading(self._key_of(key), encoder.length) for key, encoder in self.cached.items()}
+        views = self._config.views if self.cached else 1
+        if views == 1 and readings and (place := differing_sample(loader, readings)) is not None:
+            raise ValueError(differing(f"Sample {place}"))
+        running = [key for key in self.model.encoders if key not in self.cached]
+        if views > 1 and running:
+            raise ValueError(
+                f"CacheConfig(views={views}) gives all encoders the same view of an object, so all must be cached, but "
+                f"{running} run in every step. Cache them too, or set views=1."
+            )
         return read_data_set(
             loader,
             readings,
             self._collate(running=()),
             two_sided=self.model.two_sided,
-            max_seconds=math.inf if everything else TARGET_SECONDS,
+            max_seconds=max_seconds,
+            views=views,
+            max_objects=self._config.max_objects,
         )
+
+    def _reading_index(self, loader: SimilarityDataLoader[Any]) -> ReadingIndex | None:
+        fingerprint = data_fingerprint(loader.dataset) if self.cached and self._config.save_dir else None
+        if fingerprint is None or isinstance(loader.dataset, IterableDataset):
+            return None
+        whole = self.model.get_collate_fn()
+        functions: list[Callable[..., Any]] = [
+            type(loader).collate_labels,
+            type(loader).objects_of,
+            *whole.extractors.values(),
+        ]
+        functions += [encoder.length for encoder in self.cached.values()]
+        functions += [encoder.cache_key for encoder in self.cached.values()]
+        functions += [extractor for key in self.cached if (extractor := self._config.key_extractor(key)) is not None]
+        made_by = [digest_of(getattr(function, "__func__", function)) for function in functions]
+        about = [type(loader).__qualname__, str(self.model.two_sided), str(self._config.views), *self.cached]
+        return ReadingIndex(Path(self._config.save_dir or "") / "readings", [fingerprint, *about, *made_by])
 
     def batches(self, loader: SimilarityDataLoader[Any], reading: SampleReading | None) -> Iterable[Batch]:
         """Encodes what the stores lack and gives the loader's batches.
@@ -132,8 +175,8 @@ class BatchSource:
                 keys=keys,
             )
             return RawBatches(loader, collate, placed)
-        meta = None if reading.metas is None else Meta.of(reading.metas)
-        return CachedBatches(IndexBatches(loader, length=len(reading.table)), reading.table, placed, meta)
+        indices = IndexBatches(loader, length=len(reading.table))
+        return CachedBatches(indices, reading.table, placed, reading.metas, views=reading.views)
 
     def place(self, key: str, loader: SimilarityDataLoader[Any], reading: SampleReading) -> PlacedVectors:
         """Encodes what a store lacks and places the data set's vectors.
@@ -147,27 +190,42 @@ class BatchSource:
             Vectors of the data set's objects.
         """
         encoder, store = self.cached[key], self._store(key)
-        plan = plan_fill(store, reading.keys[key], reading.lengths[key], batch_size=self._config.batch_size)
-        if plan.count:
+        size = self._config.batch_size
+        filling = Filling(
+            name=key,
+            store=store,
+            reading=reading,
+            loader=loader,
+            encode=lambda inputs: self._encode(key, inputs),
+            collate=encoder.get_collate_fn(),
+            key=self._key_of(key),
+            batch_size=CPU_BATCH_SIZE if size == "auto" else size,
+            num_workers=self._config.num_workers,
+        )
+        plan = filling.plan()
+        if len(plan):
             encoder.to(self.device)
-            with self.progress(f"Encoding ({key})", plan.count) as advance:
-                fill_store(
-                    store,
-                    plan,
-                    reading,
-                    name=key,
-                    encode=lambda inputs: self._encode(key, inputs),
-                    collate=encoder.get_collate_fn(),
-                    key=self._key_of(key),
-                    loader=loader,
-                    num_workers=self._config.num_workers,
-                    on_progress=advance,
-                )
-        return PlacedVectors.place(store, reading.keys[key], self._placement(key))
+            if size == "auto":
+                filling = replace(filling, batch_size=filling.fitting_batch_size(plan, self.device))
+                plan = filling.plan()
+            with self.progress(f"Encoding ({key})", len(plan)) as advance:
+                filling.run(plan, advance)
+        keys = reading.keys[key]
+        views = keys.reshape(-1, reading.views, keys.shape[1])
+        if reading.views > 1 and (views == views[:, :1]).all():
+            logger.warning("views=%d, but all views of each object are equal: nothing transforms them.", reading.views)
+        placement = self._placement(key, size=len(keys) * store.dimension * store.dtype.itemsize)
+        if self._config.placement(key) is CacheType.AUTO:
+            where = "on disk" if placement.on_disk else f"on {placement.device}"
+            logger.info("The vectors of encoder %r lie %s: %s.", key, where, placement.reason)
+        return PlacedVectors(store, keys, placement)
 
     @torch.no_grad()
     def _encode(self, key: str, inputs: Any) -> Tensor:
-        return self.model.run_encoder(key, to_device(inputs, self.device)).float().cpu()
+        precision = AUTOCAST[self._config.precision]
+        with nullcontext() if precision is None else torch.autocast(self.device.type, precision):
+            vectors = self.model.run_encoder(key, to_device(inputs, self.device))
+        return vectors.float().cpu()
 
     def _store(self, key: str) -> EmbeddingStore:
         encoder = self.cached[key]
@@ -187,21 +245,24 @@ class BatchSource:
         return store
 
     def _fingerprint(self, key: str) -> str:
-        """Digest of the encoder and of what identifies its objects: both decide what a key stands for."""
+        """Digest of what a vector depends on: the encoder, its precision, and what identifies its objects."""
         extractor = self._config.key_extractor(key)
-        encoder = self.cached[key].fingerprint()
-        if extractor is None:
-            return encoder
-        return hashlib.blake2b(f"{encoder}{digest_of(extractor)}".encode(), digest_size=32).hexdigest()
+        parts = [self.cached[key].fingerprint()]
+        if extractor is not None:
+            parts.append(digest_of(extractor))
+        if self._config.precision != "32-true":
+            parts.append(self._config.precision)
+        return parts[0] if len(parts) == 1 else hashlib.blake2b("".join(parts).encode(), digest_size=32).hexdigest()
 
-    def _placement(self, key: str) -> torch.device:
-        wanted = self._config.placement(key)
-        if wanted is CacheType.GPU and self.device.type == "cpu":
-            raise ValueError(
-                f"The cache of encoder {key!r} is to lie on a GPU, but the Trainer uses the CPU. Use CacheType.AUTO, "
-                "or a Trainer with accelerator='gpu'."
-            )
-        return torch.device("cpu") if wanted is CacheType.CPU else self.device
+    def _placement(self, key: str, *, size: int) -> Placement:
+        config = self._config
+        return choose_placement(
+            config.placement(key),
+            name=key,
+            size=size,
+            device=self.device,
+            has_folder=config.save_dir is not None,
+        )
 
     def _collate(self, running: Iterable[str]) -> ModelCollate:
         whole = self.model.get_collate_fn()

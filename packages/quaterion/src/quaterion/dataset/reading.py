@@ -3,8 +3,9 @@
 import math
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Mapping, Sized
+from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,16 +17,19 @@ from torch.utils.data import DataLoader, IterableDataset
 from quaterion.dataset.randomness import undisturbed_randomness
 from quaterion.dataset.similarity_data_loader import PairsSimilarityDataLoader, SimilarityDataLoader, object_ids
 from quaterion.dataset.target_table import GroupTable, PairTable, TargetTable
+from quaterion.dataset.views import ViewedDataset
 from quaterion_models.collate import ModelCollate
+from quaterion_models.meta import Meta
 
-__all__ = ["ObjectReading", "SampleReading", "read_data_set", "sequential_loader"]
+__all__ = ["ObjectReading", "SampleReading", "differing_sample", "read_data_set", "sequential_loader"]
 
 CHUNK = 256
 """Samples read at a time: large enough that a worker's message costs little, small beside any data set."""
 
+MOST_UNCOUNTED = 1_000_000
+"""Objects of an iterable data set without a length after which reading stops, since it may never end."""
 
 KEY_BYTES = 16
-
 
 _SAMPLE = re.compile(r"\bSample (\d+):")
 """How errors name a sample, by its place in the chunk."""
@@ -45,42 +49,47 @@ class ObjectReading(NamedTuple):
 
 @dataclass
 class SampleReading:
-    """What one pass over a data set found.
+    """What one pass over a data set found: N samples with T objects, of each object K views.
 
     Args:
         table: Targets of all samples.
         offsets: int64 `[N + 1]`, first object of each sample, then T.
-        keys: For each encoder, uint8 `[T, 16]`.
-        lengths: For each encoder, int64 `[T]`.
+        keys: For each encoder, uint8 `[T · K, 16]`, an object's views side by side.
+        lengths: For each encoder, int64 `[T · K]`.
         metas: For each object the dictionary that heads route by; None where all are empty.
-        label_names: The label behind each group id, for ids that are no plain ints.
+        label_names: The label behind each group id.
         objects: The objects themselves, only where the data set cannot be read twice.
         complete: The whole data set was read, not only what fitted into the given time.
+        views: K.
     """
 
     table: TargetTable
     offsets: Tensor
     keys: dict[str, NDArray[np.uint8]]
     lengths: dict[str, NDArray[np.int64]]
-    metas: list[dict[str, Any]] | None
+    metas: Meta | None = None
     label_names: dict[int, Any] = field(default_factory=dict)
     objects: list[Any] | None = None
     complete: bool = True
+    views: int = 1
 
 
 class _Chunk(NamedTuple):
-    counts: list[int]
+    counts: NDArray[np.int64]
     keys: dict[str, bytes]
-    lengths: dict[str, list[int]]
-    ids: list[int]
-    metas: list[dict[str, Any]]
-    labels: dict[str, Tensor]
-    names: list[Any]
+    lengths: dict[str, NDArray[np.int64]]
+    ids: NDArray[np.int64] | None
+    metas: list[dict[str, Any]] | None
+    labels: dict[str, NDArray[Any]]
+    names: dict[int, Any]
     objects: list[Any] | None
 
 
 class _ReadChunk:
-    """Collate step that reads samples where the loader's workers are, so that only digests travel back."""
+    """Collate step that reads samples where the loader's workers are, so that only digests travel back.
+
+    An item is a list of a sample's views, of which the first one has the targets.
+    """
 
     def __init__(
         self,
@@ -97,23 +106,41 @@ class _ReadChunk:
         self.two_sided = two_sided
         self.keep_objects = keep_objects
 
-    def __call__(self, samples: list[Any]) -> _Chunk:
-        labels = self.loader_type.collate_labels(samples)
-        per_sample = [self.loader_type.objects_of(sample) for sample in samples]
+    def __call__(self, items: list[list[Any]]) -> _Chunk:
+        first = [views[0] for views in items]
+        labels = self.loader_type.collate_labels(first)
+        per_sample = [self.loader_type.objects_of(sample) for sample in first]
         objects = [obj for one in per_sample for obj in one]
+        viewed = objects if len(items[0]) == 1 else self._views(items)
         is_pair = issubclass(self.loader_type, PairsSimilarityDataLoader)
         sided = is_pair and self.two_sided
         sides = [_side(slot) for one in per_sample for slot in range(len(one))] if sided else None
+        metas = self.model_collate.meta(objects, sides)
+        kept = {"groups", "subgroups", "labels"}
+        arrays = {name: tensor.numpy() for name, tensor in labels.items() if name in kept}
         return _Chunk(
-            counts=[len(one) for one in per_sample],
-            keys={name: _joined_keys(reading.key, objects) for name, reading in self.readings.items()},
-            lengths={name: [reading.length(obj) for obj in objects] for name, reading in self.readings.items()},
-            ids=object_ids(objects) if is_pair else [],
-            metas=self.model_collate.meta(objects, sides),
-            labels=labels,
-            names=[] if is_pair else [sample.group for sample in samples],
+            counts=np.array([len(one) for one in per_sample], dtype=np.int64),
+            keys={name: _joined_keys(reading.key, viewed) for name, reading in self.readings.items()},
+            lengths={name: _array(reading.length(obj) for obj in viewed) for name, reading in self.readings.items()},
+            ids=_array(object_ids(objects)) if is_pair else None,
+            metas=metas if any(metas) else None,
+            labels=arrays,
+            names={} if is_pair else dict(zip(arrays["groups"].tolist(), [s.group for s in first], strict=True)),
             objects=objects if self.keep_objects else None,
         )
+
+    def _views(self, items: list[list[Any]]) -> list[Any]:
+        """The views of each object side by side."""
+        return [
+            obj
+            for views in items
+            for slot in zip(*map(self.loader_type.objects_of, views), strict=True)
+            for obj in slot
+        ]
+
+
+def _array(numbers: Any) -> NDArray[np.int64]:
+    return np.fromiter(numbers, dtype=np.int64)
 
 
 def _joined_keys(key: Callable[[Any], bytes], objects: list[Any]) -> bytes:
@@ -170,6 +197,16 @@ def sequential_loader(
     )
 
 
+class _Stream(IterableDataset[Any]):
+    """The items of an iterable data set, each as a list of one view."""
+
+    def __init__(self, dataset: Any) -> None:
+        self._dataset = dataset
+
+    def __iter__(self) -> Iterator[list[Any]]:
+        return ([item] for item in self._dataset)
+
+
 def read_data_set(
     loader: SimilarityDataLoader[Any],
     readings: Mapping[str, ObjectReading],
@@ -177,6 +214,8 @@ def read_data_set(
     *,
     two_sided: bool = False,
     max_seconds: float = math.inf,
+    views: int = 1,
+    max_objects: int | None = None,
 ) -> SampleReading:
     """Reads every sample of a loader's data set once, in the data set's order, with the loader's workers.
 
@@ -186,21 +225,30 @@ def read_data_set(
         model_collate: Gives the dictionaries that heads route by.
         two_sided: Whether the model treats queries and documents differently.
         max_seconds: Stop after this time with what was read.
+        views: K, versions to read of each item of a map-style data set.
+        max_objects: Objects to take of an iterable data set that has no length.
 
     Returns:
         Targets, keys and lengths of everything in the data set.
 
     Raises:
-        TypeError: An item is no sample, or a group is unhashable.
-        ValueError: The data set is empty, or a group is NaN.
+        TypeError: An item is no sample, a group is unhashable, or an iterable data set is to have views.
+        ValueError: The data set is empty or gives no end, or a group is NaN.
     """
-    keep = isinstance(loader.dataset, IterableDataset)
-    collate = _ReadChunk(type(loader), readings, model_collate, two_sided=two_sided, keep_objects=keep)
+    stream = isinstance(loader.dataset, IterableDataset)
+    if stream and views > 1:
+        raise TypeError(
+            f"CacheConfig(views={views}) reads items again, which the iterable {type(loader.dataset).__name__} cannot. "
+            "Expected a data set with items by index."
+        )
+    source: Any = _Stream(loader.dataset) if stream else ViewedDataset(loader.dataset, views=views)
+    limit = _Limit(max_objects) if stream and not isinstance(loader.dataset, Sized) else None
+    collate = _ReadChunk(type(loader), readings, model_collate, two_sided=two_sided, keep_objects=stream)
     chunks: list[_Chunk] = []
     complete = True
     stop = time.monotonic() + max_seconds
     with undisturbed_randomness():
-        reader = iter(sequential_loader(loader, collate, batch_size=CHUNK))
+        reader = iter(sequential_loader(loader, collate, source, batch_size=CHUNK))
         while True:
             try:
                 chunk = next(reader)
@@ -209,13 +257,87 @@ def read_data_set(
             except (TypeError, ValueError) as error:
                 read = sum(len(chunk.counts) for chunk in chunks)
                 raise type(error)(_renumbered(str(error), read)) from error
+            if limit is not None:
+                chunk = limit.cut(chunk)
             chunks.append(chunk)
+            if limit is not None and limit.reached:
+                break
             if time.monotonic() > stop:
                 complete = False
                 break
     if not chunks:
         raise ValueError("The data set is empty. Expected at least one sample: check where its items come from.")
-    return replace(_join(chunks, readings, pairs=isinstance(loader, PairsSimilarityDataLoader)), complete=complete)
+    reading = _join(chunks, readings, pairs=isinstance(loader, PairsSimilarityDataLoader))
+    reading.complete, reading.views = complete, views
+    return reading
+
+
+class _Limit:
+    """How much is read of an iterable data set that does not say where it ends.
+
+    Args:
+        objects: Objects to take; None for all, with an error once there are too many.
+    """
+
+    def __init__(self, objects: int | None) -> None:
+        self._objects = objects
+        self._left = MOST_UNCOUNTED if objects is None else objects
+        self.reached = False
+
+    def cut(self, chunk: _Chunk) -> _Chunk:
+        """The samples of a chunk that still fit."""
+        fitting = int((chunk.counts.cumsum() <= self._left).sum())
+        self._left -= int(chunk.counts[:fitting].sum())
+        if fitting == len(chunk.counts):
+            self.reached = self._left == 0 and self._objects is not None
+            return chunk
+        if self._objects is None:
+            raise ValueError(
+                f"The iterable data set has no __len__ and gave more than {MOST_UNCOUNTED:,} objects. Expected an end: "
+                "say with CacheConfig(max_objects=...) how many to take, or give the data set a __len__."
+            )
+        self.reached = True
+        return _first_samples(chunk, fitting)
+
+
+def _first_samples(chunk: _Chunk, count: int) -> _Chunk:
+    objects = int(chunk.counts[:count].sum())
+    return chunk._replace(
+        counts=chunk.counts[:count],
+        keys={name: keys[: objects * KEY_BYTES] for name, keys in chunk.keys.items()},
+        lengths={name: lengths[:objects] for name, lengths in chunk.lengths.items()},
+        ids=None if chunk.ids is None else chunk.ids[:objects],
+        metas=None if chunk.metas is None else chunk.metas[:objects],
+        labels={name: values[:count] for name, values in chunk.labels.items()},
+        objects=None if chunk.objects is None else chunk.objects[:objects],
+    )
+
+
+def differing_sample(
+    loader: SimilarityDataLoader[Any], readings: Mapping[str, ObjectReading], *, tries: int = 3
+) -> int | None:
+    """Reads a few samples of a map-style data set twice, to find random transforms before a long reading.
+
+    Args:
+        loader: Whose data set is looked at. Neither it nor any global random state changes.
+        readings: How each cached encoder sees an object.
+        tries: How many samples to look at, from the first to the last.
+
+    Returns:
+        Index of a sample that differs between two reads, None where none was found.
+    """
+    dataset: Any = loader.dataset
+    objects_of = type(loader).objects_of
+    if isinstance(dataset, IterableDataset) or not hasattr(dataset, "__len__"):
+        return None
+    places = sorted({round(i * (len(dataset) - 1) / max(1, tries - 1)) for i in range(tries)})
+    with undisturbed_randomness():
+        for place in places:
+            reads = [[reading.key(obj) for reading in readings.values() for obj in objects_of(dataset[place])]
+                     for _ in range(2)]  # fmt: skip
+            if any(one != other for one, other in pairwise(reads)):
+                return place
+    return None
 
 
 def _renumbered(message: str, read: int) -> str:
@@ -224,19 +346,18 @@ def _renumbered(message: str, read: int) -> str:
 
 
 def _join(chunks: list[_Chunk], readings: Mapping[str, ObjectReading], *, pairs: bool) -> SampleReading:
-    offsets = torch.tensor([0, *_each(chunks, "counts")]).cumsum(0)
-    metas = list(_each(chunks, "metas"))
+    offsets = torch.from_numpy(np.concatenate([np.zeros(1, np.int64), *(chunk.counts for chunk in chunks)])).cumsum(0)
     table: TargetTable
-    names: dict[int, Any] = {}
     if pairs:
-        halves = [len(chunk.counts) for chunk in chunks]
-        subgroups = [chunk.labels["subgroups"][:half] for chunk, half in zip(chunks, halves, strict=True)]
-        scores = torch.cat([chunk.labels["labels"] for chunk in chunks])
-        table = PairTable(offsets, scores, torch.cat(subgroups), torch.tensor(list(_each(chunks, "ids"))))
+        subgroups = [chunk.labels["subgroups"][: len(chunk.counts)] for chunk in chunks]
+        ids = [chunk.ids for chunk in chunks if chunk.ids is not None]
+        scores = _tensor([chunk.labels["labels"] for chunk in chunks])
+        table = PairTable(offsets, scores, _tensor(subgroups), _tensor(ids))
     else:
-        groups = torch.cat([chunk.labels["groups"] for chunk in chunks])
-        table = GroupTable(groups)
-        names = dict(zip(groups.tolist(), _each(chunks, "names"), strict=True))
+        table = GroupTable(_tensor([chunk.labels["groups"] for chunk in chunks]))
+    names: dict[int, Any] = {}
+    for chunk in chunks:
+        names |= chunk.names
     return SampleReading(
         table=table,
         offsets=offsets,
@@ -244,14 +365,20 @@ def _join(chunks: list[_Chunk], readings: Mapping[str, ObjectReading], *, pairs:
             name: np.frombuffer(b"".join(chunk.keys[name] for chunk in chunks), dtype=np.uint8).reshape(-1, KEY_BYTES)
             for name in readings
         },
-        lengths={
-            name: np.fromiter((n for chunk in chunks for n in chunk.lengths[name]), dtype=np.int64) for name in readings
-        },
-        metas=metas if any(metas) else None,
+        lengths={name: np.concatenate([chunk.lengths[name] for chunk in chunks]) for name in readings},
+        metas=_metas(chunks),
         label_names=names,
-        objects=list(_each(chunks, "objects")) if chunks[0].objects is not None else None,
+        objects=None if chunks[0].objects is None else [obj for chunk in chunks for obj in chunk.objects or ()],
     )
 
 
-def _each(chunks: list[_Chunk], field_name: str) -> Iterator[Any]:
-    return (value for chunk in chunks for value in getattr(chunk, field_name))
+def _tensor(arrays: list[NDArray[Any]]) -> Tensor:
+    return torch.from_numpy(np.concatenate(arrays))
+
+
+def _metas(chunks: list[_Chunk]) -> Meta | None:
+    if all(chunk.metas is None for chunk in chunks):
+        return None
+    return Meta.join(
+        Meta.empty(int(chunk.counts.sum())) if chunk.metas is None else Meta.of(chunk.metas) for chunk in chunks
+    )
