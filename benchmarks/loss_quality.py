@@ -109,15 +109,20 @@ def main() -> None:
     tune = [row for i, row in enumerate(train) if i not in held_out]
     validation = [train[i] for i in sorted(held_out)]
     names = arguments.losses or list(LOSSES)
+    about = {"torch": torch.__version__, "epochs": arguments.epochs, "seeds": arguments.seeds, "rates": list(RATES)}
     results = [{"loss": "none (untouched encoder)", **scores(embeddings_of(None, test, arguments.cache), test)}]
-    print(results[0], flush=True)
-    for name in names:
+    results += [row for row in measured_before(arguments.json, about) if row["loss"] in names]
+    done = {row["loss"] for row in results}
+    for name in [name for name in names if name not in done]:
         started = time.perf_counter()
-        by_rate = {}
-        for rate in RATES:
+        by_rate: dict[float, float] = {}
+        rates = list(RATES)
+        for rate in rates:  # grows while the largest is the best
             model = trained(name, tune, rate, 0, arguments)
             by_rate[rate] = scores(embeddings_of(model, validation, arguments.cache), validation)["recall@1"]
-        rate = max(by_rate, key=lambda one: by_rate[one])
+            if rate == rates[-1] == best(by_rate) and rate < 1:
+                rates.append(round(rate * 3, 3))
+        rate = best(by_rate)
         runs = []
         for seed in range(arguments.seeds):
             model = trained(name, train, rate, seed, arguments)
@@ -133,8 +138,20 @@ def main() -> None:
         )
         print(json.dumps(results[-1]), flush=True)
         if arguments.json is not None:  # after each loss, since all of them take a while
-            about = {"torch": torch.__version__, "epochs": arguments.epochs, "seeds": arguments.seeds}
             arguments.json.write_text(json.dumps({**about, "results": results}, indent=2) + "\n")
+
+
+def best(by_rate: dict[float, float]) -> float:
+    return max(by_rate, key=lambda one: by_rate[one])
+
+
+def measured_before(json_file: Path | None, about: dict[str, Any]) -> list[dict[str, Any]]:
+    """Rows of an interrupted run with the same settings, which need not be measured again."""
+    if json_file is None or not json_file.exists():
+        return []
+    earlier = json.loads(json_file.read_text())
+    same = {key: earlier.get(key) for key in about} == about
+    return earlier["results"][1:] if same else []
 
 
 def parse_arguments() -> argparse.Namespace:

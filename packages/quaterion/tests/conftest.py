@@ -1,5 +1,6 @@
 """Fixtures shared by the tests of quaterion."""
 
+import json
 import os
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -11,6 +12,20 @@ from typing import Any
 
 import pytest
 import pytorch_lightning as pl
+
+from quaterion.cache.manifest import manifest_digest
+
+
+@pytest.fixture
+def rewrite_as_newer() -> Callable[[Path, int], None]:
+    """Rewrites a store's manifest as a later version of the format would, checksum and all."""
+
+    def rewrite(manifest: Path, version: int) -> None:
+        whole = json.loads(manifest.read_text())
+        whole |= {"format_version": version, "digest": manifest_digest(version, whole["content"])}
+        manifest.write_text(json.dumps(whole))
+
+    return rewrite
 
 
 @pytest.fixture(scope="session")

@@ -130,6 +130,19 @@ def test_a_shard_in_the_middle_is_mended_without_the_others(tmp_path):
         assert len(one) == 3
 
 
+def test_rows_of_a_damaged_shard_are_not_used_again_while_somebody_may_read_them(tmp_path):
+    folder = tmp_path / "s"
+    reader = filled(folder, [1], [2])
+    content = bytearray((folder / "part-0.vectors").read_bytes())
+    damaged(folder / "part-0.vectors", "flip")  # after the reader has checked it
+    assert new_store(folder).rows(keys_of([2])).tolist() == [-1]
+    filled(folder, [7])
+    assert (folder / "part-0.vectors").read_bytes()[: len(content) - 4] == content[:-4]
+    assert torch.equal(reader.take(np.array([0])), torch.from_numpy(vectors_of([1])))
+    again = new_store(folder)
+    assert torch.equal(again.take(again.rows(keys_of([1, 7]))), torch.from_numpy(vectors_of([1, 7])))
+
+
 @pytest.mark.parametrize("damage", ["truncate", "flip", "zero"])
 def test_a_damaged_manifest_is_named_set_aside_and_the_store_can_be_filled_anew(tmp_path, caplog, damage):
     folder = tmp_path / "s"
@@ -162,7 +175,7 @@ def rewritten(folder, change):
     path = folder / "manifest.json"
     whole = json.loads(path.read_text())
     change(whole)
-    whole["digest"] = manifest.digest(json.dumps(whole["content"], sort_keys=True, separators=(",", ":")).encode())
+    whole["digest"] = manifest.manifest_digest(whole["format_version"], whole["content"])
     path.write_text(json.dumps(whole))
 
 

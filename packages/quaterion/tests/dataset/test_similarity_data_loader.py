@@ -1,5 +1,6 @@
 """Tests of both loaders as a user iterates them."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -75,8 +76,10 @@ def test_items_of_the_wrong_kind_are_named():
 
 
 def test_a_score_that_is_no_number_is_named():
-    with pytest.raises(TypeError, match="score 'high'; expected a number"):
-        PairsSimilarityDataLoader.collate_labels([SimilarityPairSample("a", "b", score="high")])
+    for wrong in ("high", "0.7", None):
+        samples = [SimilarityPairSample("a", "b", score=score) for score in (np.float32(0.5), wrong)]
+        with pytest.raises(TypeError, match=f"score {wrong!r}; expected a number"):
+            PairsSimilarityDataLoader.collate_labels(samples)
 
 
 @pytest.mark.parametrize("negatives", [None, "Lyon", b"Lyon"])

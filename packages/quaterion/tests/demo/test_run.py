@@ -70,7 +70,7 @@ def test_a_second_run_encodes_nothing_and_gives_the_same_scores(
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("the encoder ran although all vectors are cached")
 
-    monkeypatch.setattr("quaterion.cache.prepare.fill_store", refuse)
+    monkeypatch.setattr("quaterion.cache.fill.Filling.run", refuse)
     again = run_demo(options)
     assert (again.before, again.after) == (result.before, result.after)
 

@@ -50,6 +50,32 @@ def test_subgroups_mask_only_where_they_are_used() -> None:
         assert loss.item() == pytest.approx(expected)
 
 
+def test_a_reference_of_the_anchors_own_subgroup_is_no_negative() -> None:
+    reference = ROWS[2:5]
+    (x, y, z), (u, v, w) = torch.cosine_similarity(ROWS[:2].unsqueeze(1), reference.unsqueeze(0), dim=-1).tolist()
+    one, two = torch.zeros(4), torch.tensor([0, 1, 0, 1])
+    plain = cross_entropy(1, 0.6, x, y, z) + cross_entropy(0.8, 0, u, v, w)
+    masked = cross_entropy(1, 0.6, x, z) + cross_entropy(0.8, 0, v, w)
+    for subgroups, used, of_reference, expected in (
+        (two, True, [1, 0, 2], masked),
+        (two, None, [1, 0, 2], masked),
+        (two, False, [1, 0, 2], plain),
+        # One subgroup in the batch, others in the reference: what is known of both has more than one.
+        (one, None, [1, 0, 2], cross_entropy(1, x, z) + cross_entropy(0.8, u, w)),
+        (one, None, [0, 0, 0], plain),
+    ):
+        loss = multiple_negatives_ranking_loss(
+            ROWS[:4],
+            PAIRS,
+            subgroups,
+            scale=1.0,
+            subgroups_used=used,
+            reference=reference,
+            reference_subgroups=torch.tensor(of_reference),
+        )
+        assert loss.item() == pytest.approx(expected / 2)
+
+
 def test_siblings_are_no_negatives_of_each_other() -> None:
     rows, pairs = torch.randn(6, 4), torch.tensor([[0, 3], [1, 4], [2, 5]])
     loss = multiple_negatives_ranking_loss(rows, pairs, torch.tensor([7, 7, 8, 7, 7, 8]), scale=1.0)

@@ -26,14 +26,19 @@ def test_the_hardest_pairs_are_those_of_the_whole_matrix(
 
 
 def test_an_object_is_never_its_own_hardest_positive() -> None:
-    # All distances are 0: by value, the object itself would tie with its positive.
-    found = mining.hardest_pairs(compare(torch.ones(3, 2), torch.tensor([0, 0, 1])))
-    assert found.positive[:2].tolist() == [1, 0]
+    # All distances are 0: by value, the object itself would tie with its positive, the only row with a gradient then.
+    embeddings = torch.ones(3, 2, requires_grad=True)
+    candidates = torch.ones(3, 2, requires_grad=True)
+    comparison = compare(embeddings, torch.tensor([0, 0, 1]), metric="dot_product")
+    found = mining.hardest_distances(comparison._replace(candidates=candidates))
     assert found.has_positive.tolist() == [True, True, False]
+    found.positive[0].backward()
+    assert candidates.grad is not None
+    assert candidates.grad.any(dim=1).tolist() == [False, True, False]
 
 
 def test_without_a_negative_there_is_none() -> None:
-    found = mining.hardest_pairs(compare(torch.randn(3, 2), torch.zeros(3)))
+    found = mining.hardest_distances(compare(torch.randn(3, 2), torch.zeros(3)))
     assert not found.has_negative.any()
     assert found.has_positive.all()
 

@@ -58,16 +58,14 @@ def test_losses_of_different_kinds_serve_one_data_set_each() -> None:
         loss.check_targets(TARGETS)
 
 
-def test_every_part_checks_and_remembers_the_targets() -> None:
-    ranking = MultipleNegativesRankingLoss()
-    loss = CombinedLoss({"ranking": (ranking, 1.0), "contrastive": (ContrastiveLoss(), 1.0)})
+def test_every_part_checks_the_targets() -> None:
+    loss = CombinedLoss({"ranking": (MultipleNegativesRankingLoss(), 1.0), "contrastive": (ContrastiveLoss(), 1.0)})
     targets = PairTargets(
         torch.tensor([[0, 1]]), torch.ones(1), torch.zeros(2).long(), torch.arange(2), torch.zeros(0, 2).long()
     )
-    loss.prepare_fit(targets)
-    assert ranking.subgroups_used is False
+    loss.check_targets(targets)
     with pytest.raises(ValueError, match="takes positive pairs only"):
-        loss.prepare_fit(targets._replace(scores=torch.zeros(1)))
+        loss.check_targets(targets._replace(scores=torch.zeros(1)))
 
 
 def test_distances_are_common_or_cosine() -> None:
@@ -81,5 +79,13 @@ def test_impossible_combinations_are_refused() -> None:
         CombinedLoss({})
     with pytest.raises(ValueError, match="the weight of 'a' must be a finite number greater than 0, got 0"):
         CombinedLoss({"a": (TripletLoss(), 0)})
-    with pytest.raises(ValueError, match=r"class weights for different numbers of groups, \[2, 3\]"):
-        CombinedLoss({"a": (ArcFaceLoss(4, 2), 1.0), "b": (SoftmaxLoss(4, 3), 1.0)})
+    with pytest.raises(TypeError, match="CombinedLoss got TripletLoss as 'a': pass a loss and its weight"):
+        CombinedLoss({"a": TripletLoss()})  # type: ignore[dict-item]
+    with pytest.raises(TypeError, match=r"the loss 'a' must be a loss object, .* got the class TripletLoss"):
+        CombinedLoss({"a": (TripletLoss, 1.0)})  # type: ignore[dict-item]
+
+
+def test_it_has_weights_for_as_many_groups_as_its_smallest_part() -> None:
+    weighted = {"a": (ArcFaceLoss(4, 3), 1.0), "b": (SoftmaxLoss(4, 2), 1.0), "c": (TripletLoss(), 1.0)}
+    assert CombinedLoss(weighted).num_groups == 2
+    assert CombinedLoss({"c": (TripletLoss(), 1.0)}).num_groups is None

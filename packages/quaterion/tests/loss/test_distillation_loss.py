@@ -35,4 +35,4 @@ def test_objects_that_the_teacher_does_not_know_are_found_when_fit_starts() -> N
     with pytest.raises(
         ValueError, match="the teacher has no vector for 1 of 2 objects of the data, the first with id 9"
     ):
-        loss.prepare_fit(targets)
+        loss.check_targets(targets)

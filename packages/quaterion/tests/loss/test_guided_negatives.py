@@ -48,9 +48,8 @@ def test_scores_and_unknown_objects_are_found_when_fit_starts() -> None:
     targets = PairTargets(
         torch.tensor([[0, 1]]), torch.ones(1), torch.zeros(2).long(), torch.arange(2), torch.zeros(0, 2).long()
     )
-    loss.prepare_fit(targets)
-    assert loss.loss.subgroups_used is False
+    loss.check_targets(targets)
     with pytest.raises(ValueError, match="takes positive pairs only"):
-        loss.prepare_fit(targets._replace(scores=torch.zeros(1)))
+        loss.check_targets(targets._replace(scores=torch.zeros(1)))
     with pytest.raises(ValueError, match="the guide has no vector for 1 of 2 objects"):
-        loss.prepare_fit(targets._replace(ids=torch.tensor([0, 9])))
+        loss.check_targets(targets._replace(ids=torch.tensor([0, 9])))

@@ -6,6 +6,7 @@ import torch
 from quaterion.batch import GroupTargets, PairTargets
 from quaterion.loss import (
     ArcFaceLoss,
+    CombinedLoss,
     MatryoshkaLoss,
     MultipleNegativesRankingLoss,
     SimilarityLoss,
@@ -63,15 +64,14 @@ def test_a_memory_is_cut_alike() -> None:
     assert not MatryoshkaLoss(ArcFaceLoss(4, 2), [2]).supports_memory
 
 
-def test_the_wrapped_loss_checks_and_remembers_the_targets() -> None:
+def test_the_wrapped_loss_checks_the_targets() -> None:
     loss = MatryoshkaLoss(MultipleNegativesRankingLoss(), [2])
     targets = PairTargets(
         torch.tensor([[0, 1]]), torch.zeros(1), torch.zeros(2).long(), torch.arange(2), torch.zeros(0, 2).long()
     )
     with pytest.raises(ValueError, match="takes positive pairs only"):
         loss.check_targets(targets)
-    loss.prepare_fit(targets._replace(scores=torch.ones(1)))
-    assert loss.loss.subgroups_used is False  # type: ignore[attr-defined]
+    loss.check_targets(targets._replace(scores=torch.ones(1)))
 
 
 def test_impossible_slices_are_refused() -> None:
@@ -83,5 +83,10 @@ def test_impossible_slices_are_refused() -> None:
         MatryoshkaLoss(TripletLoss(), [0])
     with pytest.raises(ValueError, match="got 1 weights for 2 dims: pass one for each, or none"):
         MatryoshkaLoss(TripletLoss(), [1, 2], [1.0])
+    with pytest.raises(TypeError, match=r"MatryoshkaLoss\(loss\) must be a loss object, .* got the class TripletLoss"):
+        MatryoshkaLoss(TripletLoss, [2])  # type: ignore[arg-type]
+    mixed = CombinedLoss({"groups": (TripletLoss(), 1.0), "pairs": (MultipleNegativesRankingLoss(), 1.0)})
+    with pytest.raises(ValueError, match="got a CombinedLoss over groups and over pairs.* Wrap each of them"):
+        MatryoshkaLoss(mixed, [2])
     with pytest.raises(ValueError, match="the embedding has 3 components, but dims asks for 4"):
         MatryoshkaLoss(TripletLoss(), [4, 2])(torch.zeros(2, 3), torch.zeros(2))

@@ -29,3 +29,8 @@ def test_it_equals_pytorch_metric_learning(grouped: tuple[Tensor, Tensor]) -> No
 def test_impossible_weights_are_refused(name: str) -> None:
     with pytest.raises(ValueError, match=f"{name} must be a finite number greater than 0, got 0"):
         MultiSimilarityLoss(**{name: 0})
+
+
+def test_a_base_that_is_no_number_is_refused() -> None:
+    with pytest.raises(ValueError, match="base must be a finite number, got nan"):
+        MultiSimilarityLoss(base=float("nan"))

@@ -60,19 +60,16 @@ def test_scores_other_than_one_are_found_when_fit_starts() -> None:
     MultipleNegativesRankingLoss().check_targets(targets(torch.ones(6), torch.zeros(12)))
 
 
-def test_whether_subgroups_are_used_is_known_from_the_whole_data_set() -> None:
+def test_whether_subgroups_are_used_can_be_told() -> None:
     loss, rows = MultipleNegativesRankingLoss(), torch.randn(12, 4)
     one_subgroup = targets(torch.ones(6), torch.zeros(12).long())
     everyone_negative = loss.compute(rows, one_subgroup)
-    assert loss.subgroups_used is None
     assert everyone_negative > 0
-    loss.prepare_fit(targets(torch.ones(6), torch.arange(6).repeat(2)))
-    assert loss.subgroups_used is True
     # Drawn by chance, a batch of one subgroup: no two objects are negatives.
-    assert loss.compute(rows, one_subgroup) == 0
-    loss.prepare_fit(one_subgroup)
-    assert loss.subgroups_used is False
-    assert loss.compute(rows, one_subgroup) == everyone_negative
+    assert loss(rows, PAIRS, NONE, one_subgroup.subgroups, ids=one_subgroup.ids, subgroups_used=True) == 0
+    assert loss(rows, PAIRS, NONE, one_subgroup.subgroups, ids=one_subgroup.ids, subgroups_used=False) == (
+        everyone_negative
+    )
 
 
 def test_empty_or_float_labels_and_subgroups_are_accepted() -> None:
@@ -91,6 +88,16 @@ def test_a_memory_adds_negatives_by_id() -> None:
     got = loss.compute(rows, batch, memory=(memory[1:], torch.tensor([97, 98])))
     assert got == expected
     assert got > loss.compute(rows, batch)
+
+
+def test_a_memory_leaves_out_objects_of_the_anchors_own_subgroup() -> None:
+    loss, rows, memory = MultipleNegativesRankingLoss(), torch.randn(12, 4), torch.randn(3, 4)
+    batch = targets(torch.ones(6), torch.arange(6).repeat(2) // 3)  # subgroups 0 and 1
+    ids, other = torch.tensor([97, 98, 99]), 5
+    own = loss.compute(rows, batch, memory=(memory, ids, torch.tensor([0, 1, other])))
+    both = loss.compute(rows, batch, memory=(memory, ids, torch.full((3,), other)))
+    rest = loss.compute(rows, batch, memory=(memory[2:], ids[2:], torch.tensor([other])))
+    assert rest < own < both == loss.compute(rows, batch, memory=(memory, ids))
 
 
 def test_an_impossible_scale_is_refused() -> None:

@@ -3,7 +3,17 @@ import torch
 from torch import Tensor
 
 from quaterion.batch import PairTargets
-from quaterion.loss import ContrastiveLoss, CosineSimilarityLoss, MultipleNegativesRankingLoss, PairwiseLoss
+from quaterion.loss import (
+    CombinedLoss,
+    ContrastiveLoss,
+    CosineSimilarityLoss,
+    GuidedNegatives,
+    MatryoshkaLoss,
+    MultipleNegativesRankingLoss,
+    PairwiseLoss,
+    SimilarityLoss,
+    VectorTable,
+)
 
 
 def targets(scores: Tensor | None = None) -> PairTargets:
@@ -66,7 +76,33 @@ def test_scores_that_are_not_finite_are_found_when_fit_starts() -> None:
         ContrastiveLoss().check_targets(targets(torch.tensor([1.0, torch.nan])))
 
 
-def test_an_empty_data_set_has_no_subgroups() -> None:
+class Refined(MultipleNegativesRankingLoss):
+    """A user's change of a built-in loss, with that loss's arguments."""
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        Refined(),
+        GuidedNegatives(MultipleNegativesRankingLoss(), VectorTable(torch.arange(4), torch.ones(4, 2))),
+        MatryoshkaLoss(MultipleNegativesRankingLoss(), [3]),
+        CombinedLoss({"ranking": (MultipleNegativesRankingLoss(), 1.0)}),
+    ],
+)
+def test_whether_subgroups_are_used_is_told_with_each_batch_and_not_remembered(loss: SimilarityLoss) -> None:
+    # A batch of one subgroup: drawn by chance from a data set of several, it has no negatives.
+    batch = PairTargets(
+        torch.tensor([[0, 2], [1, 3]]), torch.ones(2), torch.zeros(4).long(), torch.arange(4), torch.zeros(0, 2).long()
+    )
+    rows = torch.randn(4, 3)
+    judged_alone = loss.compute(rows, batch)
+    assert judged_alone > 0
+    assert loss.compute(rows, batch._replace(subgroups_used=False)) == judged_alone
+    assert loss.compute(rows, batch._replace(subgroups_used=True)) == 0
+    assert loss.compute(rows, batch) == judged_alone
+
+
+def test_no_step_looks_at_the_signature_of_forward(monkeypatch: pytest.MonkeyPatch) -> None:
     loss, batch = MultipleNegativesRankingLoss(), targets()
-    loss.prepare_fit(PairTargets(*(tensor[:0] for tensor in batch if isinstance(tensor, torch.Tensor))))
-    assert loss.subgroups_used is False
+    monkeypatch.delattr("inspect.signature")
+    loss.compute(torch.randn(5, 3), batch, memory=(torch.zeros(0, 3), torch.zeros(0).long()))

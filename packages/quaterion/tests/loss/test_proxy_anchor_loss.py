@@ -1,5 +1,6 @@
 import math
 
+import pytest
 import torch
 from pytorch_metric_learning import losses
 from torch import Tensor
@@ -24,3 +25,9 @@ def test_it_equals_pytorch_metric_learning(grouped: tuple[Tensor, Tensor]) -> No
 def test_class_scores_classify() -> None:
     loss = ProxyAnchorLoss(4, 3)
     assert loss.class_scores(loss.weight.detach()).argmax(dim=1).tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("margin", ["x", float("nan")])
+def test_a_margin_that_is_no_number_is_refused(margin: float) -> None:
+    with pytest.raises(ValueError, match=f"margin must be a finite number, got {margin!r}"):
+        ProxyAnchorLoss(8, 4, margin=margin)

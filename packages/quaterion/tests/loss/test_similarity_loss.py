@@ -2,6 +2,7 @@ import copy
 import json
 import pickle
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -10,11 +11,15 @@ from quaterion.batch import GroupTargets, PairTargets
 from quaterion.distances import Distance
 from quaterion.loss import (
     ArcFaceLoss,
+    CenterLoss,
     CombinedLoss,
     ContrastiveLoss,
+    CosFaceLoss,
     GroupLoss,
     MatryoshkaLoss,
+    ProxyAnchorLoss,
     SimilarityLoss,
+    SoftmaxLoss,
     TripletLoss,
 )
 
@@ -50,6 +55,15 @@ def test_hyper_parameters_are_recorded_with_their_defaults() -> None:
         "soft": False,
         "relative": False,
     }
+
+
+@pytest.mark.parametrize("build", [ArcFaceLoss, CenterLoss, CosFaceLoss, ProxyAnchorLoss, SoftmaxLoss])
+def test_sizes_and_numbers_may_be_those_of_numpy(build: type[GroupLoss]) -> None:
+    loss = build(np.int64(8), np.int64(5))  # type: ignore[arg-type]
+    assert type(loss.num_groups) is int
+    assert type(loss.embedding_size) is int
+    assert json.loads(json.dumps(loss.get_config_dict()))["num_groups"] == 5
+    assert TripletLoss(margin=np.float32(0.5)).get_config_dict()["margin"] == 0.5  # type: ignore[arg-type]
 
 
 def test_a_users_loss_records_its_own_hyper_parameters() -> None:
@@ -107,4 +121,4 @@ def test_targets_of_the_wrong_kind_name_both_and_say_what_to_use() -> None:
 
 def test_preparing_a_fit_checks_the_targets() -> None:
     with pytest.raises(TypeError, match="TripletLoss takes GroupTargets"):
-        TripletLoss().prepare_fit(PAIRS)
+        TripletLoss().check_targets(PAIRS)

@@ -13,7 +13,7 @@ from quaterion.distances import Distance
 from quaterion.functional.similarity import distance_matrix, similarity_matrix
 from quaterion.loss import GroupLoss, MultipleNegativesRankingLoss, SoftmaxLoss, TripletLoss
 from quaterion.testing import LossCheckError, check_loss
-from quaterion.testing.loss_checks import CHECKS
+from quaterion.testing.loss_checks import CHECKS, Reference
 from quaterion.testing.plain_losses import plain_multiple_negatives_ranking, plain_sup_con, plain_triplet
 
 
@@ -222,6 +222,57 @@ def test_broken_false_negative_masks_are_rejected(broken: MultipleNegativesRanki
     with pytest.raises(LossCheckError) as caught:
         check_loss(broken, reference=plain_multiple_negatives_ranking, skip={"compile"})
     assert set(caught.value.failures) == {"reference"}
+
+
+class IgnoresTheQueue(MultipleNegativesRankingLoss):
+    def forward(self, *args: Tensor, reference: Tensor | None = None, **named: Tensor) -> Tensor:
+        return super().forward(*args, **named)
+
+
+class FailsWithAQueue(MultipleNegativesRankingLoss):
+    def forward(self, *args: Any, reference: Tensor | None = None, **named: Any) -> Tensor:
+        value = super().forward(*args, reference=reference, **named)
+        return value if reference is None else value * torch.nan
+
+
+class QueueWithoutIds(MultipleNegativesRankingLoss):
+    def compute(self, *args: Any, memory: tuple[Tensor, ...] | None = None) -> Tensor:
+        if memory is not None:
+            memory = (memory[0], torch.full_like(memory[1], -1), memory[2])
+        return super().compute(*args, memory=memory)
+
+
+class QueueWithoutSubgroups(MultipleNegativesRankingLoss):
+    def compute(self, *args: Any, memory: tuple[Tensor, ...] | None = None) -> Tensor:
+        return super().compute(*args, memory=None if memory is None else memory[:2])
+
+
+class QueueOfPositives(MultipleNegativesRankingLoss):
+    """What is in the queue lowers the loss."""
+
+    def compute(self, *args: Any, memory: tuple[Tensor, ...] | None = None) -> Tensor:
+        value = super().compute(*args)
+        return value if memory is None else 2 * value - super().compute(*args, memory=memory)
+
+
+@pytest.mark.parametrize("reference", [plain_multiple_negatives_ranking, None])
+@pytest.mark.parametrize(
+    ("broken", "message"),
+    [
+        (IgnoresTheQueue(), "negatives in the memory change the loss from (.*) to \\1: they must raise it"),
+        (FailsWithAQueue(), "with the memory in another order: the value is off by nan"),
+        (QueueWithoutIds(), "with objects equal to the partners in the memory, which are no negatives: the value"),
+        (QueueWithoutSubgroups(), "with objects of the anchors' own subgroup in the memory, which are no negatives"),
+        (QueueOfPositives(), "negatives in the memory change the loss from .*: they must raise it"),
+    ],
+)
+def test_a_broken_queue_of_negatives_is_rejected(
+    broken: MultipleNegativesRankingLoss, message: str, reference: Reference | None
+) -> None:
+    with pytest.raises(LossCheckError) as caught:
+        check_loss(broken, reference=reference, skip={"compile", "reference"})
+    found = caught.value.failures["memory"]
+    assert re.search(message if reference is None else f"against the reference with a memory: |{message}", found)
 
 
 class IgnoresTheMemory(GroupLoss):

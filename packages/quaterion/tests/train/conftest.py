@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import pytorch_lightning as pl
 import torch
 from torch import nn
 
@@ -88,6 +89,18 @@ class Model(TrainableModel):
 def numbers(count: int, seed: int = 0) -> list[tuple[float, ...]]:
     generator = torch.Generator().manual_seed(seed)
     return [tuple(row) for row in torch.randn(count, 4, generator=generator).tolist()]
+
+
+class LooksAtEveryStep(pl.Callback):
+    """Acts after each step, so that the loss of each step is logged."""
+
+    def on_train_batch_end(self, *_):
+        pass
+
+
+@pytest.fixture
+def every_step() -> pl.Callback:
+    return LooksAtEveryStep()
 
 
 @pytest.fixture

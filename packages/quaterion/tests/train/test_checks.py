@@ -1,5 +1,6 @@
 """Bad input ends before training starts, with one error that says what to do."""
 
+import re
 import subprocess
 import sys
 
@@ -9,6 +10,7 @@ import torch
 from quaterion import Quaterion
 from quaterion.dataset import (
     GroupSimilarityDataLoader,
+    MultiSimilarityDataLoader,
     PairsSimilarityDataLoader,
     SimilarityGroupSample,
     SimilarityPairSample,
@@ -16,7 +18,20 @@ from quaterion.dataset import (
 from quaterion.eval.attached_metric import AttachedMetric
 from quaterion.eval.group import RetrievalRPrecision
 from quaterion.eval.pair import RetrievalReciprocalRank
-from quaterion.loss import ContrastiveLoss, MultipleNegativesRankingLoss
+from quaterion.loss import (
+    ArcFaceLoss,
+    CenterLoss,
+    CombinedLoss,
+    ContrastiveLoss,
+    MatryoshkaLoss,
+    MultipleNegativesRankingLoss,
+    ProxyAnchorLoss,
+    SoftmaxLoss,
+    SupConLoss,
+    TripletLoss,
+)
+from quaterion.loss.extras import PytorchMetricLearningWrapper
+from quaterion.train import prepare_batches
 from quaterion.train.cache import CacheConfig, CacheType
 from quaterion.train.xbm import XbmConfig
 from quaterion_models.heads import EmptyHead, GatedHead
@@ -193,7 +208,7 @@ def test_a_data_set_that_changes_between_reads_is_refused(model_type, encoder_ty
 
 def test_memory_is_refused_for_a_loss_that_cannot_use_it(model_type, make_trainer):
     model = model_type(loss=ContrastiveLoss(), xbm=XbmConfig())
-    with pytest.raises(ValueError, match="cross-batch memory, which ContrastiveLoss cannot use"):
+    with pytest.raises(TypeError, match="ContrastiveLoss cannot use a cross-batch memory.* Remove configure_xbm"):
         Quaterion.fit(model, make_trainer(max_epochs=1), pair_loader(1, 1))
 
 
@@ -270,3 +285,105 @@ assert quaterion.TrainableModel
 assert "pytorch_lightning" in sys.modules
 """
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def own_collate(batch):
+    return GroupSimilarityDataLoader.collate(batch)
+
+
+def test_labels_that_only_a_collate_function_knows_are_refused_for_class_weights(model_type, make_trainer):
+    loader = group_loader("a", "b", "a", collate_fn=own_collate)
+    for fit in (lambda m: Quaterion.fit(m, make_trainer(max_epochs=1), loader), lambda m: prepare_batches(m, loader)):
+        with pytest.raises(ValueError, match="collate function of its own.* SoftmaxLoss needs all labels .* data set"):
+            fit(model_type(loss=SoftmaxLoss(8, 2)))
+    model = model_type()
+    Quaterion.fit(model, make_trainer(max_epochs=1), loader)  # a loss that compares objects needs no labels before
+    assert model.steps
+
+
+def test_data_sets_with_some_names_of_the_losses_are_refused(model_type, make_trainer):
+    def fit(*names):
+        loss = CombinedLoss({"nli": (TripletLoss(), 1.0), "sts": (SupConLoss(), 1.0)})
+        model = model_type(loss=loss)
+        model.process_results = lambda **_: None
+        loaders = {name: group_loader(1, 1, 2, 2) for name in names}
+        Quaterion.fit(model, make_trainer(max_epochs=1), MultiSimilarityDataLoader(loaders))
+        return model.loss_by_source
+
+    for names in (("nli", "stsb"), ("nli",), ("nli", "sts", "more")):
+        message = (
+            rf"named \['nli', 'sts'\], and the training sets {re.escape(str(sorted(names)))}. Expected equal names"
+        )
+        with pytest.raises(ValueError, match=message):
+            fit(*names)
+    assert fit("sts", "nli") is True
+    assert fit("a", "b") is False
+
+
+def test_losses_of_both_kinds_need_a_data_set_each(model_type, make_trainer):
+    model = model_type(loss=CombinedLoss({"t": (TripletLoss(), 1.0), "m": (MultipleNegativesRankingLoss(), 1.0)}))
+    wanted = "a loader for each loss, by its name: 't': GroupSimilarityDataLoader, 'm': PairsSimilarityDataLoader"
+    for loader, given in (
+        (group_loader(1, 1, 2), "one data set"),
+        (MultiSimilarityDataLoader({"a": group_loader(1, 1, 2)}), r"data sets named \['a'\]"),
+    ):
+        with pytest.raises(ValueError, match=f"different kinds of data, but the training is on {given}.*{wanted}"):
+            Quaterion.fit(model, make_trainer(max_epochs=1), loader)
+    with pytest.raises(ValueError, match=wanted):
+        prepare_batches(model, group_loader(1, 1, 2))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: ArcFaceLoss(16, 2), "ArcFaceLoss is made for embeddings of size 16, but the head gives 8. Build it"),
+        (lambda: SoftmaxLoss(16, 2), "SoftmaxLoss is made for embeddings of size 16"),
+        (lambda: CenterLoss(4, 2), "CenterLoss is made for embeddings of size 4"),
+        (lambda: CombinedLoss({"a": (ProxyAnchorLoss(16, 2), 1.0)}), "ProxyAnchorLoss is made for .* size 16"),
+        (lambda: MatryoshkaLoss(ArcFaceLoss(16, 2), [8]), "ArcFaceLoss is made for embeddings of size 16"),
+        (lambda: MatryoshkaLoss(TripletLoss(), [32, 4]), r"dims=\[32, 4\], but the head gives embeddings of size 8"),
+    ],
+)
+def test_a_loss_for_another_size_is_refused_before_anything_is_encoded(model_type, make_trainer, make, message):
+    model = model_type(loss=make(), caches=CacheConfig())
+    with pytest.raises(ValueError, match=message):
+        Quaterion.fit(model, make_trainer(max_epochs=1), group_loader("a", "a", "b"))
+    assert int(model.model.encoders["default"].encoded) == 0
+
+
+def test_class_weights_of_pytorch_metric_learning_are_checked_too(model_type, make_trainer):
+    losses = pytest.importorskip("pytorch_metric_learning.losses")
+
+    def wrapped(loss):
+        return PytorchMetricLearningWrapper(loss)
+
+    for loss, message in (
+        (wrapped(losses.ArcFaceLoss(2, 16)), "ArcFaceLoss is made for embeddings of size 16, but the head gives 8"),
+        (wrapped(losses.ProxyAnchorLoss(2, 16)), "ProxyAnchorLoss is made for embeddings of size 16"),
+        (wrapped(losses.MultipleLosses([losses.ArcFaceLoss(2, 16)])), "ArcFaceLoss is made for embeddings of size 16"),
+        (MatryoshkaLoss(wrapped(losses.ArcFaceLoss(2, 8)), [8, 4]), r"cannot cut .* ArcFaceLoss, .* shape \[8, 2\]"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            Quaterion.fit(model_type(loss=loss), make_trainer(max_epochs=1), group_loader("a", "a", "b"))
+    for loss in (wrapped(losses.ArcFaceLoss(2, 8)), MatryoshkaLoss(wrapped(losses.ProxyAnchorLoss(2, 8)), [8, 4])):
+        model = model_type(loss=loss)
+        model.process_results = lambda **_: None
+        Quaterion.fit(model, make_trainer(max_epochs=1), group_loader("a", "a", "b"))
+
+
+def test_a_schedule_that_cannot_be_is_refused_before_anything_is_encoded(model_type, make_trainer):
+    for settings, message in (
+        ({"lr_schedule": "cosine"}, "lr_schedule='cosine' needs an end to decay to"),
+        ({"lr_schedule": "linear"}, "lr_schedule='linear'; expected"),
+        ({"warmup_steps": -1}, "warmup_steps=-1; expected"),
+    ):
+        model = model_type(caches=CacheConfig())
+        vars(model).update(settings)
+        for limit in ({"max_epochs": -1}, {"max_time": "00:00:01:00"}):
+            with pytest.raises(ValueError, match=message):
+                Quaterion.fit(model, make_trainer(**limit), group_loader(1, 1, 2))
+        assert int(model.model.encoders["default"].encoded) == 0
+    model = model_type()  # what a configure_optimizers of one's own does not read needs no check
+    model.lr_schedule = "linear"
+    model.configure_optimizers = lambda: torch.optim.SGD(model.parameters(), lr=0.1)
+    Quaterion.fit(model, make_trainer(max_epochs=1), group_loader(1, 1, 2))

@@ -2,11 +2,15 @@
 
 import pytest
 import torch
+from pytorch_metric_learning import losses
 
 from quaterion import Quaterion
 from quaterion.dataset import GroupSimilarityDataLoader, LabelIndex, SimilarityGroupSample, group_ids
-from quaterion.loss import ArcFaceLoss, CombinedLoss, SoftmaxLoss, TripletLoss
+from quaterion.loss import ArcFaceLoss, CenterLoss, CombinedLoss, MatryoshkaLoss, SoftmaxLoss, TripletLoss
+from quaterion.loss.extras import PytorchMetricLearningWrapper
 from quaterion.train.cache import CacheConfig
+from quaterion.train.class_weights import trained_class_weights
+from quaterion.train.label_indexes import LabelIndexes
 from quaterion_models import SimilarityModel
 
 
@@ -24,7 +28,7 @@ def learned(labels, num_groups):
 
 def test_labels_are_numbered_in_their_order_and_ints_in_range_keep_their_values():
     assert learned(["b", "a", "c", "a"], 3)(group_ids(["a", "b", "c"])).tolist() == [0, 1, 2]
-    assert learned([2, 0, 2], 3)(torch.tensor([2, 1, 0])).tolist() == [2, 1, 0]
+    assert learned([2, 0, 2], 3)(torch.tensor([2, 0])).tolist() == [2, 0]
     assert learned([7, -5, 7], 3)(torch.tensor([7, -5])).tolist() == [1, 0]
     assert learned([("x", 1), "y"], 4).labels.count(None) == 2
 
@@ -71,7 +75,15 @@ def test_a_loss_with_class_weights_trains_on_any_labels_and_skips_those_only_val
 
 
 @pytest.mark.parametrize(
-    "make", [lambda: ArcFaceLoss(8, 3, sub_centers=2), lambda: CombinedLoss({"a": (SoftmaxLoss(8, 3), 1.0)})]
+    "make",
+    [
+        lambda: ArcFaceLoss(8, 3, sub_centers=2),
+        lambda: CombinedLoss({"a": (SoftmaxLoss(8, 3), 1.0)}),
+        lambda: PytorchMetricLearningWrapper(losses.ArcFaceLoss(3, 8)),
+        lambda: PytorchMetricLearningWrapper(
+            losses.MultipleLosses([losses.ContrastiveLoss(), losses.NormalizedSoftmaxLoss(3, 8)])
+        ),
+    ],
 )
 def test_the_servable_model_classifies_by_the_trained_weights(model_type, encoder_type, make_trainer, tmp_path, make):
     model = model_type(loss=make(), caches=CacheConfig(), lr=0.05)
@@ -83,6 +95,24 @@ def test_the_servable_model_classifies_by_the_trained_weights(model_type, encode
     loaded = SimilarityModel.load(tmp_path / "model", classes=[encoder_type])
     assert loaded.labels == ["x", "y", "z"]
     assert [found.label for found in loaded.classify(list(corners.values()))] == list(corners)
+
+
+@pytest.mark.parametrize(
+    ("parts", "chosen"),
+    [
+        ({"center": (CenterLoss(4, 2), 9.0), "softmax": (SoftmaxLoss(4, 2), 0.1)}, "softmax"),
+        ({"near": (SoftmaxLoss(4, 2), 0.4), "far": (ArcFaceLoss(4, 2), 0.5)}, "far"),
+        ({"triplet": (TripletLoss(), 2.0), "center": (CenterLoss(4, 2), 0.5)}, "center"),
+    ],
+)
+def test_of_several_losses_that_with_the_largest_weight_classifies_and_centres_come_last(parts, chosen):
+    loss = CombinedLoss(parts)
+    classes = trained_class_weights(loss, LabelIndexes(loss))
+    assert torch.equal(classes.weights, parts[chosen][0].weight)
+    nested = CombinedLoss({"all": (MatryoshkaLoss(loss, [4, 2]), 1.0)})
+    assert torch.equal(trained_class_weights(nested, LabelIndexes(nested)).weights, classes.weights)
+    pairs = CombinedLoss({"triplet": (TripletLoss(), 1.0)})
+    assert trained_class_weights(pairs, LabelIndexes(pairs)) is None
 
 
 def test_more_groups_than_class_weights_are_refused_before_training(model_type, make_trainer):

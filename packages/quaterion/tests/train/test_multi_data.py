@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch.utils.data import IterableDataset
 
 from quaterion import Quaterion
 from quaterion.cache import EmbeddingStore
@@ -38,18 +39,39 @@ def two_losses():
 
 @pytest.mark.parametrize("caches", [None, CacheConfig()])
 @pytest.mark.parametrize(("strategy", "counts"), [("proportional", (5, 2)), ("round_robin", (2, 2))])
-def test_each_data_set_is_trained_with_its_own_loss(model_type, make_trainer, loaders, caches, strategy, counts):
+def test_each_data_set_is_trained_with_its_own_loss(
+    model_type, make_trainer, every_step, loaders, caches, strategy, counts
+):
     model = model_type(loss=two_losses(), caches=caches)
     model.process_results = lambda **_: None
     logged = []
     model.log = lambda name, value, **_: logged.append((name, float(value)))
-    Quaterion.fit(model, make_trainer(max_epochs=1), MultiSimilarityDataLoader(loaders, strategy))
+    trainer = make_trainer(max_epochs=1, callbacks=[every_step])
+    Quaterion.fit(model, trainer, MultiSimilarityDataLoader(loaders, strategy))
     names = [name for name, _ in logged]
     assert (names.count("train_loss_groups"), names.count("train_loss_pairs")) == counts
     assert len(MultiSimilarityDataLoader(loaders, strategy)) == sum(counts)
     for (part, value), (total, weighed) in zip(logged[::2], logged[1::2], strict=True):
         assert total == "train_loss"
         assert weighed == pytest.approx(value * {"train_loss_groups": 1.0, "train_loss_pairs": 3.0}[part])
+
+
+class Stream(IterableDataset):
+    def __init__(self, samples):
+        self.samples = samples
+
+    def __iter__(self):
+        return iter(self.samples)
+
+
+def test_data_sets_without_a_length_are_named_unless_a_cache_counts_them(model_type, make_trainer, group_data):
+    loader = GroupSimilarityDataLoader(Stream(group_data), batch_size=10)
+    multi = MultiSimilarityDataLoader({"stream": loader})
+    with pytest.raises(TypeError, match=r"The data set 'stream' has no length.* \(configure_caches\)"):
+        Quaterion.fit(model_type(loss=TripletLoss()), make_trainer(max_epochs=1), multi)
+    model = model_type(loss=TripletLoss(), caches=CacheConfig())
+    model.process_results = lambda **_: None
+    Quaterion.fit(model, make_trainer(max_epochs=1), multi)
 
 
 def test_validation_data_of_named_losses_need_names(model_type, make_trainer, loaders):
@@ -61,8 +83,9 @@ def test_validation_data_of_named_losses_need_names(model_type, make_trainer, lo
     trainer = make_trainer(max_epochs=1)
     Quaterion.fit(model, trainer, multi, {"pairs": loaders["pairs"]})
     assert "validation_loss_pairs" in trainer.callback_metrics
+    swapped = {"pairs": loaders["groups"], "groups": loaders["pairs"]}
     with pytest.raises(TypeError, match="train_dataloader=GroupSimilarityDataLoader, but MultipleNegativesRankingLoss"):
-        Quaterion.fit(model, make_trainer(max_epochs=1), MultiSimilarityDataLoader({"pairs": loaders["groups"]}))
+        Quaterion.fit(model, make_trainer(max_epochs=1), MultiSimilarityDataLoader(swapped))
 
 
 def test_bad_combinations_of_loaders_are_refused(loaders):

@@ -1,6 +1,7 @@
 """Hooks, metrics over whole epochs, and what a program of the documented interface relies on."""
 
 import inspect
+import math
 
 import pytest
 import pytorch_lightning as pl
@@ -216,3 +217,35 @@ def test_the_default_optimizer_takes_model_and_loss_and_leaves_frozen_encoders(m
     held = {id(p) for group in optimizer.param_groups for p in group["params"]}
     assert held == {id(p) for p in model.model.head.parameters()}
     assert optimizer.param_groups[0]["lr"] == 0.5
+
+
+def test_the_default_optimizer_in_a_loop_of_ones_own_warms_up_but_knows_no_end(model_type):
+    model = model_type(lr=0.5)
+    model.warmup_steps = 2
+    configured = model.configure_optimizers()
+    optimizer, scheduler = configured["optimizer"], configured["lr_scheduler"]["scheduler"]
+    rates = []
+    for _ in range(3):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    assert rates == pytest.approx([0.25, 0.5, 0.5])
+    model.lr_schedule = "cosine"
+    with pytest.raises(ValueError, match="which without a Trainer only your loop knows.*learning_rate_factor"):
+        model.configure_optimizers()
+
+
+def test_a_decay_over_data_without_a_length_needs_max_steps(model_type, group_data, make_trainer):
+    class Stream(torch.utils.data.IterableDataset):
+        def __iter__(self):
+            return iter(group_data)
+
+    model = model_type(lr=0.5)
+    model.lr_schedule = "cosine"
+    loader = GroupSimilarityDataLoader(Stream(), batch_size=10)
+    with pytest.raises(ValueError, match="needs an end to decay to"):
+        Quaterion.fit(model, make_trainer(max_epochs=2), loader)
+    rates = []
+    model.process_results = lambda **_: rates.append(model.trainer.optimizers[0].param_groups[0]["lr"])
+    Quaterion.fit(model, make_trainer(max_steps=4), loader)
+    assert rates == pytest.approx([0.5 * (1 + math.cos(math.pi * step / 4)) / 2 for step in range(4)])

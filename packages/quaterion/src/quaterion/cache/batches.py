@@ -56,6 +56,7 @@ class CachedBatches:
         self._meta = meta
         self._views = views
         self._passes = 0
+        self._blank: dict[int, Meta] = {}
 
     def __len__(self) -> int:
         return len(self._indices)
@@ -70,8 +71,13 @@ class CachedBatches:
             if self._views > 1:
                 places = objects * self._views + torch.randint(self._views, objects.shape, generator=views)
             cached = {name: placed.take(places) for name, placed in self._placed.items()}
-            meta = Meta.empty(len(objects)) if self._meta is None else self._meta.take(objects)
+            meta = self._no_meta(len(objects)) if self._meta is None else self._meta.take(objects)
             yield Batch(Features(cached=cached, inputs={}, meta=meta), targets)
+
+    def _no_meta(self, rows: int) -> Meta:
+        if rows not in self._blank:
+            self._blank[rows] = Meta.empty(rows)
+        return self._blank[rows]
 
 
 class RawBatches:

@@ -227,6 +227,11 @@ class EmbeddingStore:
             self._index = KeyIndex(self.keys)
         return self._index.rows(keys)
 
+    @property
+    def tensor(self) -> Tensor | None:
+        """Vectors of all rows, not copied, where they lie side by side; else None."""
+        return self._segments[0].tensor if len(self._segments) == 1 else None
+
     def forget_index(self) -> None:
         """Frees the memory of the index of keys (24 bytes a row), which is built again when it is needed."""
         self._index = None
@@ -282,7 +287,12 @@ class EmbeddingStore:
         Returns:
             bool `[M]`, false where another process has the key, or claimed it first.
         """
-        return np.ones(len(keys), dtype=bool) if self._folder is None else self._writing().claim(keys, self._known)
+        if self._folder is None:
+            return np.ones(len(keys), dtype=bool)
+        try:
+            return self._writing().claim(keys, self._known)
+        except OSError as error:
+            raise self._cannot_write("what is to be encoded", error) from error
 
     def add(self, keys: Keys, vectors: NDArray[Any]) -> None:
         """Adds a batch to the open shard, and closes the shard once it is full or old.
@@ -309,6 +319,8 @@ class EmbeddingStore:
         """
         try:
             self._close_shard()
+            if self._folder is None:
+                self._join_segments()
         finally:
             writer, self._writer = self._writer, None
             if writer is not None:
@@ -339,14 +351,22 @@ class EmbeddingStore:
         try:
             shard = self._writing().append(keys, vectors)
         except OSError as error:
-            raise type(error)(
-                error.errno,
-                f"Cannot write {len(keys):,} vectors ({vectors.nbytes / 2**20:.1f} MiB) to the cache: "
-                f"{error.strerror}. All {len(self):,} vectors written before are kept. Free some space, or give "
-                "CacheConfig another save_dir, and start again",
-                str(self._folder),
-            ) from error
+            what = f"{len(keys):,} vectors ({vectors.nbytes / 2**20:.1f} MiB)"
+            raise self._cannot_write(what, error) from error
         self._accept(self._folder, shard)
+
+    def _cannot_write(self, what: str, error: OSError) -> OSError:
+        return type(error)(
+            error.errno,
+            f"Cannot write {what} to the cache: {error.strerror}. All {len(self):,} vectors written before are kept. "
+            "Free some space, or give CacheConfig another save_dir, and start again",
+            str(self._folder),
+        )
+
+    def _join_segments(self) -> None:
+        """Puts what is kept in memory into one run, so that a batch is one `index_select`."""
+        if len(self._segments) > 1:
+            self._segments = [MemorySegment(self.keys, self.vectors)]
 
     def _writing(self) -> StoreWriter:
         if self._writer is None:
@@ -363,12 +383,7 @@ class EmbeddingStore:
             folder.mkdir(parents=True, exist_ok=True)
             with folder_lock(folder):
                 tidy(folder)
-                try:
-                    found = read_manifest(folder)
-                except DamagedManifestError as error:
-                    logger.warning("%s: it is set aside, and all vectors of this store are encoded again.", error)
-                    (folder / MANIFEST).replace(folder / f"{MANIFEST}.damaged")
-                    found = None
+                found = self._whole_manifest(folder)
                 if found is None:
                     self._about.write(folder)
                 else:
@@ -384,8 +399,20 @@ class EmbeddingStore:
                 str(folder),
             ) from error
 
+    def _whole_manifest(self, folder: Path) -> Manifest | None:
+        lost = "all vectors of this store are encoded again."
+        try:
+            found = read_manifest(folder)
+        except DamagedManifestError as error:
+            logger.warning("%s: it is set aside, and %s", error, lost)
+            (folder / MANIFEST).replace(folder / f"{MANIFEST}.damaged")
+            return None
+        if found is None and any(folder.glob("part-*.keys")):
+            logger.warning("%s is missing: %s", folder / MANIFEST, lost)
+        return found
+
     def _check_same_origin(self, folder: Path, found: Manifest) -> None:
-        if replace(found, shards=(), encoder="") != replace(self._about, encoder=""):
+        if replace(found, shards=(), ends=(), encoder="") != replace(self._about, encoder=""):
             raise ValueError(
                 f"{folder} holds {found.dtype} vectors of size {found.dimension} from the encoder {found.encoder!r} "
                 f"({found.fingerprint[:12]}); expected {self._about.dtype} of size {self.dimension} from "
@@ -400,9 +427,7 @@ class EmbeddingStore:
                 self._accept(folder, shard)
         if damaged:
             with folder_lock(folder):
-                current = self._current_manifest()
-                kept = tuple(shard for shard in current.shards if shard not in damaged)
-                replace(current, shards=kept).write(folder)
+                self._current_manifest().without(damaged).write(folder)
 
     def _accept(self, folder: Path, shard: Shard) -> None:
         self._segments = merged(self._segments, Part(folder, shard.part, self.dimension, self._about.dtype), shard)

@@ -15,7 +15,8 @@ died lies behind the last shard, and the next writer of that part cuts it off.
 import hashlib
 import json
 import time
-from dataclasses import asdict, dataclass, field
+from collections.abc import Collection
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,16 @@ from filelock import FileLock
 
 from quaterion.cache.files import replace_file
 
-__all__ = ["MANIFEST", "DamagedManifestError", "Manifest", "Shard", "digest", "folder_lock", "read_manifest"]
+__all__ = [
+    "MANIFEST",
+    "DamagedManifestError",
+    "Manifest",
+    "Shard",
+    "digest",
+    "folder_lock",
+    "manifest_digest",
+    "read_manifest",
+]
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
@@ -66,6 +76,8 @@ class Manifest:
         kind: What a row is; so far always "vector", one of `dimension` numbers. A reader refuses what it does not know.
         created: Seconds since 1970 when the store was made.
         shards: The shards.
+        ends: For parts that lost a damaged shard, the row behind the last one there ever was: rows are not used twice,
+            because a process may still read the old ones.
     """
 
     fingerprint: str
@@ -75,6 +87,7 @@ class Manifest:
     kind: str = "vector"
     created: float = field(default_factory=time.time, compare=False)
     shards: tuple[Shard, ...] = ()
+    ends: tuple[tuple[int, int], ...] = ()
 
     @property
     def rows(self) -> int:
@@ -83,7 +96,21 @@ class Manifest:
 
     def end_of(self, part: int) -> int:
         """Row behind the last one of a part."""
-        return max((shard.stop for shard in self.shards if shard.part == part), default=0)
+        stops = [shard.stop for shard in self.shards if shard.part == part]
+        return max([0, *stops, *(end for number, end in self.ends if number == part)])
+
+    def without(self, damaged: Collection[Shard]) -> "Manifest":
+        """The manifest without some of its shards, whose rows stay unused.
+
+        Args:
+            damaged: Shards to drop.
+        """
+        parts = sorted({shard.part for shard in damaged} | {number for number, _ in self.ends})
+        return replace(
+            self,
+            shards=tuple(shard for shard in self.shards if shard not in damaged),
+            ends=tuple((part, self.end_of(part)) for part in parts),
+        )
 
     def write(self, folder: Path) -> None:
         """Replaces the manifest of a folder in one step; the caller holds the folder's lock.
@@ -94,8 +121,12 @@ class Manifest:
         Raises:
             OSError: The file could not be written; the old one stays.
         """
-        content = _canonical(asdict(self))
-        whole = {"format_version": FORMAT_VERSION, "digest": digest(content.encode()), "content": json.loads(content)}
+        content = asdict(self)
+        whole = {
+            "format_version": FORMAT_VERSION,
+            "digest": manifest_digest(FORMAT_VERSION, content),
+            "content": content,
+        }
         replace_file(folder / MANIFEST, json.dumps(whole).encode())
 
 
@@ -120,15 +151,17 @@ def read_manifest(folder: Path) -> Manifest | None:
     try:
         whole = json.loads(path.read_bytes())
         version, content = whole["format_version"], whole["content"]
-        if isinstance(version, int) and version > FORMAT_VERSION:
-            raise _newer(path, f"format_version {version}", f"up to {FORMAT_VERSION}")
-        if digest(_canonical(content).encode()) != whole["digest"]:
+        # First of all, so that no flipped bit passes for a newer format: every format has to keep this checksum.
+        if manifest_digest(version, content) != whole["digest"]:
             raise DamagedManifestError(f"{path} is damaged: its checksum is not the one that was written")
+        if version > FORMAT_VERSION:
+            raise _newer(path, f"format_version {version}", f"up to {FORMAT_VERSION}")
         kind = content["kind"]
         if kind != "vector":
             raise _newer(path, f"rows of the kind {kind!r}", "'vector'")
         shards = tuple(Shard(**shard) for shard in content.pop("shards"))
-        return Manifest(**content, shards=shards)
+        ends = tuple((part, end) for part, end in content.pop("ends"))
+        return Manifest(**content, shards=shards, ends=ends)
     except FileNotFoundError:
         return None
     except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -141,8 +174,14 @@ def _newer(path: Path, found: str, known: str) -> ValueError:
     )
 
 
-def _canonical(content: Any) -> str:
-    return json.dumps(content, sort_keys=True, separators=(",", ":"))
+def manifest_digest(version: int, content: Any) -> str:
+    """Checksum of a manifest, the same in every format.
+
+    Args:
+        version: The format's version.
+        content: What the manifest says, ready for JSON.
+    """
+    return digest(json.dumps([version, content], sort_keys=True, separators=(",", ":")).encode())
 
 
 def digest(data: bytes | memoryview) -> str:

@@ -43,6 +43,7 @@ class PlacedVectors:
         stay = placement.device.type == "cpu" and (placement.on_disk or store.folder is None)
         if stay:
             rows = store.rows(keys)
+            self._table = store.tensor
         else:
             first, rows = distinct_keys(keys)
             self._table = _copied(store, store.rows(keys[first]), placement.device)

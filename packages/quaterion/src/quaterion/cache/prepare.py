@@ -146,6 +146,9 @@ class BatchSource:
         functions += [encoder.cache_key for encoder in self.cached.values()]
         functions += [extractor for key in self.cached if (extractor := self._config.key_extractor(key)) is not None]
         made_by = [digest_of(getattr(function, "__func__", function)) for function in functions]
+        # Functions are methods of objects whose settings count too.
+        made_by += [self._fingerprint(key) for key in self.cached]
+        made_by += [digest_of(type(encoder)) for encoder in self.model.encoders.values()]
         about = [type(loader).__qualname__, str(self.model.two_sided), str(self._config.views), *self.cached]
         return ReadingIndex(Path(self._config.save_dir or "") / "readings", [fingerprint, *about, *made_by])
 

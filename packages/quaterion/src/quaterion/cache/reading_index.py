@@ -1,8 +1,8 @@
 """What was read of a data set that names its content itself, kept so that a later start need not read it again."""
 
-import contextlib
 import io
 import json
+import logging
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ from quaterion.dataset.target_table import GroupTable, PairTable
 from quaterion_models.meta import Meta
 
 __all__ = ["ReadingIndex", "data_fingerprint"]
+
+logger = logging.getLogger(__name__)
 
 ENDING = ".reading"
 _PLAIN = (str, int, float, bool, type(None))
@@ -59,12 +61,15 @@ class ReadingIndex:
 
     def load(self) -> SampleReading | None:
         """The reading that was saved, None where there is none that is whole."""
-        with contextlib.suppress(OSError, ValueError, KeyError, EOFError):
+        try:
             checksum, _, content = self._file.read_bytes().partition(b"\n")
-            if digest(content) == checksum.decode():
-                with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-                    return _reading_of(dict(arrays))
-        return None
+        except OSError:
+            return None
+        if digest(content).encode() != checksum:
+            logger.warning("%s is damaged: the data set is read again.", self._file)
+            return None
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+            return _reading_of(dict(arrays))
 
     def save(self, reading: SampleReading) -> None:
         """Saves a reading; one with labels or side information that JSON cannot hold is left out.
@@ -81,9 +86,19 @@ class ReadingIndex:
         stream = io.BytesIO()
         np.savez(stream, **arrays)
         content = stream.getvalue()
-        self._folder.mkdir(parents=True, exist_ok=True)
-        with folder_lock(self._folder):
-            replace_file(self._file, digest(content).encode() + b"\n" + content)
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            with folder_lock(self._folder):
+                for left in self._folder.glob("*.tmp"):  # of a process that died
+                    left.unlink(missing_ok=True)
+                replace_file(self._file, digest(content).encode() + b"\n" + content)
+        except OSError as error:
+            raise type(error)(
+                error.errno,
+                f"Cannot write what was read of the data set to the cache: {error.strerror}. Free some space, or give "
+                "CacheConfig another save_dir, and start again",
+                str(self._file),
+            ) from error
 
 
 def _arrays_of(reading: SampleReading) -> dict[str, Any] | None:

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from quaterion.cli.cache import cache
 from quaterion.cli.demo import HELP, demo
 from quaterion.cli.errors import EXIT_CODES
 
@@ -11,6 +12,7 @@ __all__ = ["app", "main"]
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.command(help=HELP)(demo)
+app.add_typer(cache)
 
 
 def _show_version(wanted: bool) -> None:

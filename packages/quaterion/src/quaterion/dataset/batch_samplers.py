@@ -4,12 +4,15 @@ Both work on tensors of labels that are read once. Each draws a batch of sample 
 operations, and both are ordinary batch samplers for a DataLoader too.
 """
 
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 from torch.utils.data import Sampler
+
+from quaterion.utils.numbers import is_whole_number
 
 __all__ = ["GroupBatchSampler", "TensorBatchSampler", "UniqueSubgroupBatchSampler"]
 
@@ -57,9 +60,11 @@ class TensorBatchSampler(Sampler[list[int]], ABC):
 class GroupBatchSampler(TensorBatchSampler):
     """Draws batches of P groups with K samples of each, without which a batch of many groups holds no positives.
 
-    Groups are visited in random order, each as often as the others, and each group's samples in random order, so that
-    over an epoch samples of a group are drawn equally often (give or take one). A group with fewer than K samples
-    gives some of them twice.
+    Groups are visited in random order, each as often as the others (give or take one), and each group's samples in
+    random order, so that over an epoch samples of a group are drawn equally often (give or take one). A group with
+    fewer than K samples gives all that it has, none of them twice: a copy of an object is no positive to learn from.
+    Batches with such groups are smaller, and an epoch has so many more of them that it draws as many samples as there
+    are.
 
     Args:
         groups: int64 `[N]`, group of each sample.
@@ -87,7 +92,7 @@ class GroupBatchSampler(TensorBatchSampler):
         super().__init__(generator)
         _, self._group, counts = torch.unique(groups, return_inverse=True, return_counts=True)
         for name, value in (("groups_per_batch", groups_per_batch), ("samples_per_group", samples_per_group)):
-            if not isinstance(value, int) or value < 2:
+            if not is_whole_number(value) or value < 2:
                 raise ValueError(
                     f"{name}={value!r}; expected an int of at least 2, to compare objects with each other."
                 )
@@ -102,10 +107,12 @@ class GroupBatchSampler(TensorBatchSampler):
                 f"Expected at most {int(counts.max())}."
             )
         self._counts, self._starts = counts, counts.cumsum(0) - counts
-        self._p, self._k = groups_per_batch, samples_per_group
+        self._p = groups_per_batch
+        self._given = counts.clamp(max=samples_per_group)  # samples that each group gives to a batch
 
     def __len__(self) -> int:
-        return max(1, len(self._group) // (self._p * self._k))
+        # On average a batch holds P times what a group gives.
+        return max(1, len(self._group) * len(self._given) // (self._p * int(self._given.sum())))
 
     def draw(self, generator: torch.Generator) -> Iterator[Tensor]:
         """See `TensorBatchSampler.draw`."""
@@ -113,24 +120,26 @@ class GroupBatchSampler(TensorBatchSampler):
         shuffled = torch.randperm(len(self._group), generator=generator)
         by_group = shuffled[torch.argsort(self._group[shuffled], stable=True)]
         taken = torch.zeros_like(self._counts)  # how many samples of each group were drawn so far
-        steps = torch.arange(self._k)
-        order, place = torch.randperm(len(self._counts), generator=generator), 0
+        steps = torch.arange(int(self._given.max()))
+        waiting = torch.empty(0, dtype=torch.int64)
         for _ in range(len(self)):
-            if place + self._p > len(order):
-                # Groups left over wait for no one: the next round begins with all of them.
-                order, place = torch.randperm(len(self._counts), generator=generator), 0
-            chosen = order[place : place + self._p]  # [P]
-            place += self._p
+            if len(waiting) < self._p:
+                # Groups left over from a round come before those of the next, and are in this batch only once.
+                following = torch.randperm(len(self._counts), generator=generator)
+                others = following[~torch.isin(following, waiting)][: self._p - len(waiting)]
+                waiting = torch.cat([waiting, others, following[~torch.isin(following, others)]])
+            chosen, waiting = waiting[: self._p], waiting[self._p :]  # [P]
             within = (taken[chosen, None] + steps) % self._counts[chosen, None]  # [P, K]
-            taken[chosen] += self._k
-            yield by_group[(self._starts[chosen, None] + within).flatten()]
+            taken[chosen] += self._given[chosen]
+            yield by_group[(self._starts[chosen, None] + within)[steps < self._given[chosen, None]]]
 
 
 class UniqueSubgroupBatchSampler(TensorBatchSampler):
     """Draws batches of pairs in which every pair has another subgroup, so that in-batch negatives are true negatives.
 
     Every pair is drawn once in an epoch. With B pairs to a batch there are N / B batches, or as many as the largest
-    subgroup has pairs, whichever is more; they are of equal size, give or take one.
+    subgroup has pairs, whichever is more; they are of equal size, give or take one. A warning says where a large
+    subgroup makes them less than half as large as asked for.
 
     Args:
         subgroups: int64 `[N]`, subgroup of each pair.
@@ -148,7 +157,7 @@ class UniqueSubgroupBatchSampler(TensorBatchSampler):
 
     def __init__(self, subgroups: Tensor, *, batch_size: int, generator: torch.Generator | None = None) -> None:
         super().__init__(generator)
-        if not isinstance(batch_size, int) or batch_size < 1:
+        if not is_whole_number(batch_size) or batch_size < 1:
             raise ValueError(f"batch_size={batch_size!r}; expected an int of at least 1.")
         _, self._subgroup, counts = torch.unique(subgroups, return_inverse=True, return_counts=True)
         if len(counts) == 1 and len(subgroups) > 1:
@@ -156,7 +165,15 @@ class UniqueSubgroupBatchSampler(TensorBatchSampler):
                 f"unique_subgroups=True, but all {len(subgroups)} pairs are of one subgroup, so every batch would hold "
                 "one pair. Give the pairs subgroups, or leave unique_subgroups out."
             )
-        self._batches = max(-(-len(subgroups) // batch_size), int(counts.max()))
+        largest, wanted = int(counts.max()), -(-len(subgroups) // batch_size)
+        self._batches = max(wanted, largest)
+        if self._batches > 2 * wanted:
+            warnings.warn(
+                f"One subgroup has {largest} of {len(subgroups)} pairs, and no two of them may meet: an epoch has "
+                f"{largest} batches of about {len(subgroups) / largest:.2g} pairs instead of {wanted} of up to "
+                f"{batch_size}. Give the pairs finer subgroups, or leave unique_subgroups out.",
+                stacklevel=2,
+            )
 
     def __len__(self) -> int:
         return self._batches

@@ -62,13 +62,13 @@ class NamedBatches:
     """
 
     def __init__(self, name: str, batches: Any) -> None:
-        self._name, self._batches = name, batches
+        self.name, self._batches = name, batches
 
     def __len__(self) -> int:
         return len(self._batches)
 
     def __iter__(self) -> Iterator[Batch]:
-        return (batch._replace(source=self._name) for batch in self._batches)
+        return (batch._replace(source=self.name) for batch in self._batches)
 
 
 class MultiBatches:
@@ -77,9 +77,20 @@ class MultiBatches:
     Args:
         batches: Iterables of named `Batch` with a length.
         strategy: As for `MultiSimilarityDataLoader`.
+
+    Raises:
+        TypeError: A data set's batches have no length, by which they would take turns.
     """
 
     def __init__(self, batches: Sequence[NamedBatches], strategy: Strategy) -> None:
+        for one in batches:
+            try:
+                len(one)
+            except TypeError as error:
+                raise TypeError(
+                    f"The data set {one.name!r} has no length, by which data sets take turns in a training on several. "
+                    "Give its class a __len__, or cache its vectors (configure_caches), which counts its samples."
+                ) from error
         self._batches = batches
         self._strategy = strategy
 

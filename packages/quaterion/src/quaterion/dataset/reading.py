@@ -265,6 +265,10 @@ def read_data_set(
             if time.monotonic() > stop:
                 complete = False
                 break
+    if chunks and not len(chunks[0].counts):
+        raise ValueError(
+            f"max_objects={max_objects} is less than the objects of the first sample. Give a larger number."
+        )
     if not chunks:
         raise ValueError("The data set is empty. Expected at least one sample: check where its items come from.")
     reading = _join(chunks, readings, pairs=isinstance(loader, PairsSimilarityDataLoader))

@@ -176,8 +176,8 @@ class GroupSimilarityDataLoader(SimilarityDataLoader[SimilarityGroupSample]):
             `{"groups": int64 [B]}`.
 
         Raises:
-            TypeError: A group is unhashable.
-            ValueError: A group is NaN.
+            TypeError: A group is no label that `group_id` takes.
+            ValueError: A group is missing or NaN.
         """
         _check_samples(batch, SimilarityGroupSample)
         return {"groups": group_ids(sample.group for sample in batch)}
@@ -222,7 +222,7 @@ class PairsSimilarityDataLoader(SimilarityDataLoader[SimilarityPairSample]):
         **kwargs: Arguments of `torch.utils.data.DataLoader`.
 
     Raises:
-        ValueError: The data set is empty, or all its pairs are of one subgroup and are to be unique.
+        ValueError: The data set is empty, or subgroups are to be unique and there is only one, or no batch size.
 
     Example:
         >>> data = [SimilarityPairSample("1", "one"), SimilarityPairSample("2", "two")]
@@ -233,7 +233,12 @@ class PairsSimilarityDataLoader(SimilarityDataLoader[SimilarityPairSample]):
 
     def __init__(self, dataset: Any, *, unique_subgroups: bool = False, **kwargs: Any) -> None:
         if unique_subgroups:
-            size = kwargs.get("batch_size", 1)
+            size = kwargs.get("batch_size")
+            if size is None:
+                raise ValueError(
+                    "unique_subgroups=True composes batches of batch_size pairs, but got no batch_size. Pass one, "
+                    "such as batch_size=256."
+                )
             kwargs = _composed(
                 dataset,
                 kwargs,
@@ -257,8 +262,8 @@ class PairsSimilarityDataLoader(SimilarityDataLoader[SimilarityPairSample]):
             and `negatives` int64 `[M, 2]` (row of the anchor, row of the negative) where there are any.
 
         Raises:
-            TypeError: A subgroup is unhashable, or a score is no number.
-            ValueError: A subgroup is NaN.
+            TypeError: A subgroup is no label that `group_id` takes, or a score is no number.
+            ValueError: A subgroup is missing or NaN.
         """
         _check_samples(batch, SimilarityPairSample)
         count = len(batch)
@@ -337,7 +342,8 @@ def _composed(
     asked = rest.pop("batch_size", size)
     if asked != size:
         raise ValueError(f"{what} have {size} samples, but batch_size={asked}. Leave batch_size out, or make it fit.")
-    rest.pop("shuffle", None)  # batches are always drawn at random
+    if rest.pop("shuffle", None) is False:
+        raise ValueError(f"{what} are always drawn at random, but shuffle=False. Leave shuffle out.")
     clash = sorted({"sampler", "batch_sampler", "drop_last"} & set(rest))
     if clash:
         raise ValueError(f"{what} compose the batches themselves; leave out {', '.join(clash)}.")
@@ -359,8 +365,13 @@ def _subgroup_ids(subgroups: list[Hashable]) -> Tensor:
 
 
 def _scores(batch: list[SimilarityPairSample]) -> Tensor:
+    return torch.tensor([_as_number(sample.score) for sample in batch], dtype=torch.float32)
+
+
+def _as_number(score: Any) -> float:
     try:
-        return torch.tensor([float(sample.score) for sample in batch], dtype=torch.float32)
-    except (TypeError, ValueError) as error:
-        wrong = next(s.score for s in batch if not isinstance(s.score, int | float))
-        raise TypeError(f"A pair has the score {wrong!r}; expected a number in [0, 1].") from error
+        if not isinstance(score, str | bytes):
+            return float(score)
+    except (TypeError, ValueError):
+        pass
+    raise TypeError(f"A pair has the score {score!r}; expected a number in [0, 1].")

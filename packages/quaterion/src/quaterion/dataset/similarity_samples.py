@@ -13,7 +13,8 @@ class SimilarityGroupSample:
 
     Args:
         obj: Anything the encoder takes.
-        group: Any hashable value, such as an int or a string. NaN is refused, because it equals nothing.
+        group: An int, a string, a tuple of them or another label that `group_id` takes. NaN is refused, because it
+            equals nothing.
 
     Example:
         >>> SimilarityGroupSample("where is my card", group="card arrival")

@@ -41,7 +41,6 @@ def circle_loss(
 
     Example:
         >>> import torch
-        >>> import torch
         >>> embeddings = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
         >>> circle_loss(embeddings, torch.tensor([0, 0, 1, 1]), margin=0.25, scale_factor=8.0)  # log(1 + 2/e)
         tensor(0.5514)

@@ -23,6 +23,7 @@ class _Ranking(NamedTuple):
     queries: Tensor
     candidates: Tensor
     subgroups: Tensor | None
+    reference_subgroups: Tensor | None
     subgroups_used: Tensor | None
     ids: Tensor | None
     guide: _Guide | None
@@ -30,10 +31,12 @@ class _Ranking(NamedTuple):
     def excluded(self, start: int, stop: int) -> Tensor:
         # [stop − start, candidates]: what may be no negative, the target itself not among it.
         out = torch.zeros(stop - start, self.candidates.shape[0], dtype=torch.bool, device=self.queries.device)
-        pairs = self.queries.shape[0]
         if self.subgroups is not None:
-            same = self.subgroups[start:stop].unsqueeze(1) == self.subgroups.unsqueeze(0)
-            out[:, :pairs] |= same if self.subgroups_used is None else same & self.subgroups_used
+            own = self.subgroups[start:stop]
+            out[:, : len(self.subgroups)] |= self._same(own, self.subgroups)
+            if self.reference_subgroups is not None:
+                # The reference comes last.
+                out[:, out.shape[1] - len(self.reference_subgroups) :] |= self._same(own, self.reference_subgroups)
         if self.ids is not None:
             # Candidates without ids, if any, come last.
             out[:, : self.ids.shape[0]] |= self.ids[start:stop].unsqueeze(1) == self.ids.unsqueeze(0)
@@ -45,6 +48,10 @@ class _Ranking(NamedTuple):
             out[:, : guided.shape[1]] |= guided
         out.diagonal(start).fill_(False)
         return out
+
+    def _same(self, own: Tensor, others: Tensor) -> Tensor:
+        same = own.unsqueeze(1) == others.unsqueeze(0)
+        return same if self.subgroups_used is None else same & self.subgroups_used
 
     def mean_loss(self, scale: float, metric: str) -> Tensor:
         pairs, columns = self.queries.shape[0], self.candidates.shape[0]
@@ -71,6 +78,7 @@ def multiple_negatives_ranking_loss(
     subgroups_used: bool | None = None,
     reference: Tensor | None = None,
     reference_ids: Tensor | None = None,
+    reference_subgroups: Tensor | None = None,
     guide: Tensor | None = None,
     reference_guide: Tensor | None = None,
 ) -> Tensor:
@@ -93,9 +101,10 @@ def multiple_negatives_ranking_loss(
         negatives: `[M, 2]` rows of (anchor, explicit negative).
         ids: One per row of the embeddings; equal ids mark equal objects.
         subgroups_used: Whether subgroups say anything, which is so when the data set has more than one. None:
-            decided by whether this tensor has more than one.
+            decided by whether these tensors have more than one.
         reference: `[R, D]` further negatives, of earlier batches for example.
         reference_ids: `[R]` ids of the reference.
+        reference_subgroups: `[R]` subgroups of the reference; without them no subgroup excludes a row of it.
         guide: `[B, D_guide]` the same rows as another model sees them; compared by cosine.
         reference_guide: `[R, D_guide]` the reference as that model sees it.
 
@@ -125,7 +134,11 @@ def multiple_negatives_ranking_loss(
     pair_subgroups, used = None, None
     if subgroups is not None and subgroups_used is not False:
         pair_subgroups = subgroups.index_select(0, first)
-        used = None if subgroups_used else (subgroups != subgroups[0]).any()
+        if reference_subgroups is not None:
+            reference_subgroups = reference_subgroups.to(subgroups.dtype)
+        if subgroups_used is None:
+            known = subgroups if reference_subgroups is None else torch.cat([subgroups, reference_subgroups])
+            used = (known != known[0]).any()
     guided = None if guide is None else prepare(guide, "cosine")
     forward_guide, backward_guide = None, None
     if guided is not None:
@@ -139,6 +152,7 @@ def multiple_negatives_ranking_loss(
         anchors,
         torch.cat(candidates) if len(candidates) > 1 else candidates[0],
         pair_subgroups,
+        reference_subgroups,
         used,
         torch.cat(candidate_ids) if candidate_ids else None,
         forward_guide,
@@ -150,6 +164,7 @@ def multiple_negatives_ranking_loss(
         partners,
         anchors,
         pair_subgroups,
+        None,
         used,
         None if ids is None else ids.index_select(0, first),
         backward_guide,

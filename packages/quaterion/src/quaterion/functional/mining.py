@@ -9,29 +9,13 @@ from quaterion.functional.comparison import Comparison
 from quaterion.functional.row_blocks import row_blocks
 from quaterion.functional.similarity import closeness_matrix, prepared_distance
 
-__all__ = ["HardestDistances", "HardestPairs", "hardest_distances", "hardest_pairs", "nearest_negative_distances"]
+__all__ = ["HardestDistances", "hardest_distances", "nearest_negative_distances"]
 
 # Elements per block: small enough that a block stays in a core's cache between the product and both searches.
 MINING_BLOCK = 2**21
 _PIECE = 64
 
 Kind = Literal["positive", "negative"]
-
-
-class HardestPairs(NamedTuple):
-    """Of each anchor the farthest positive and the nearest negative.
-
-    Attributes:
-        positive: `[n]` int64 rows of the candidates; any row where there is no positive.
-        negative: `[n]` int64 rows of the candidates; any row where there is no negative.
-        has_positive: `[n]` bool.
-        has_negative: `[n]` bool.
-    """
-
-    positive: Tensor
-    negative: Tensor
-    has_positive: Tensor
-    has_negative: Tensor
 
 
 class HardestDistances(NamedTuple):
@@ -48,19 +32,6 @@ class HardestDistances(NamedTuple):
     negative: Tensor
     has_positive: Tensor
     has_negative: Tensor
-
-
-def hardest_pairs(comparison: Comparison) -> HardestPairs:
-    """Find each anchor's farthest positive and nearest negative; ties go to any of the equals.
-
-    Args:
-        comparison: Anchors and candidates, at least one of each.
-
-    Returns:
-        Rows of the candidates.
-    """
-    found = _mine(comparison, ("positive", "negative"))
-    return HardestPairs(*found.rows, *found.exists)
 
 
 def hardest_distances(comparison: Comparison) -> HardestDistances:

@@ -56,16 +56,16 @@ class ArcFaceLoss(GroupLoss):
     ) -> None:
         super().__init__()
         self.weight = new_class_weights(embedding_size, num_groups, sub_centers)
-        self.embedding_size = embedding_size
-        self.num_groups = num_groups
+        self.embedding_size = int(embedding_size)
+        self.num_groups = int(num_groups)
         self.scale = check_positive("scale", scale)
         self.margin = check_non_negative("margin", margin)
-        if margin >= math.pi:
+        if self.margin >= math.pi:
             raise ValueError(
                 f"margin is an angle in radians and must be below π, got {margin!r}: {margin}° are "
                 f"{math.radians(margin):.3g}"
             )
-        self.sub_centers = sub_centers
+        self.sub_centers = int(sub_centers)
 
     def forward(self, embeddings: Tensor, groups: Tensor) -> Tensor:
         """Compute the loss of a batch.

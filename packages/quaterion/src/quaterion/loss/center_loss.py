@@ -43,8 +43,8 @@ class CenterLoss(GroupLoss):
     def __init__(self, embedding_size: int, num_groups: int, lambda_c: float = 0.5) -> None:
         super().__init__()
         self.weight = new_class_weights(embedding_size, num_groups)
-        self.embedding_size = embedding_size
-        self.num_groups = num_groups
+        self.embedding_size = int(embedding_size)
+        self.num_groups = int(num_groups)
         self.lambda_c = check_positive("lambda_c", lambda_c)
 
     def forward(self, embeddings: Tensor, groups: Tensor) -> Tensor:

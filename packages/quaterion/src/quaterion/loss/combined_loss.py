@@ -1,13 +1,13 @@
 """Several losses as one."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from quaterion.batch import GroupTargets, PairTargets
-from quaterion.loss.checks import check_positive
+from quaterion.loss.checks import check_is_loss, check_positive
 from quaterion.loss.similarity_loss import SimilarityLoss
 
 __all__ = ["CombinedLoss"]
@@ -23,7 +23,8 @@ class CombinedLoss(SimilarityLoss):
         losses: By name, a loss and its weight above 0.
 
     Raises:
-        ValueError: If there is no loss, a weight is not above 0, or losses disagree on the number of groups.
+        TypeError: If a name has no loss and weight.
+        ValueError: If there is no loss, or a weight is not above 0.
 
     Example:
         >>> from quaterion.loss import ContrastiveLoss, CosineSimilarityLoss
@@ -35,6 +36,13 @@ class CombinedLoss(SimilarityLoss):
     def __init__(self, losses: Mapping[str, tuple[SimilarityLoss, float]]) -> None:
         if not losses:
             raise ValueError("CombinedLoss needs at least one loss: pass {name: (loss, weight)}")
+        for name, pair in losses.items():
+            if not isinstance(pair, Sequence) or len(pair) != 2:
+                raise TypeError(
+                    f"CombinedLoss got {type(pair).__name__} as {name!r}: pass a loss and its weight, "
+                    f'{{"{name}": (loss, 1.0)}}'
+                )
+            check_is_loss(f"the loss {name!r}", pair[0])
         distances = {loss.distance_metric_name for loss, _ in losses.values()}
         super().__init__(distances.pop() if len(distances) == 1 else "cosine")
         self.names = tuple(losses)
@@ -44,10 +52,9 @@ class CombinedLoss(SimilarityLoss):
         kinds = {loss.target_type for loss, _ in losses.values()}
         if len(kinds) == 1:
             self.target_type = kinds.pop()
-        counts = {loss.num_groups for loss, _ in losses.values() if loss.num_groups is not None}
-        if len(counts) > 1:
-            raise ValueError(f"the losses have class weights for different numbers of groups, {sorted(counts)}")
-        self.num_groups = counts.pop() if counts else None
+        counts = [loss.num_groups for loss, _ in losses.values() if loss.num_groups is not None]
+        # Over one data set all the losses share its groups, so there can be no more than the smallest has weights for.
+        self.num_groups = min(counts, default=None)
 
     @property
     def supports_memory(self) -> bool:
@@ -72,14 +79,14 @@ class CombinedLoss(SimilarityLoss):
         embeddings: Tensor,
         targets: GroupTargets | PairTargets,
         *,
-        memory: tuple[Tensor, Tensor] | None = None,
+        memory: tuple[Tensor, ...] | None = None,
     ) -> Tensor:
         """Compute the weighted sum for a batch from its targets.
 
         Args:
             embeddings: `[B, D]`.
             targets: Targets of the same rows.
-            memory: Embeddings `[M, D]` of earlier batches and their groups or ids, for the losses that can use them.
+            memory: Embeddings `[M, D]` of earlier batches and their tags, for the losses that can use them.
 
         Returns:
             A scalar.
@@ -91,14 +98,14 @@ class CombinedLoss(SimilarityLoss):
         embeddings: Tensor,
         targets: GroupTargets | PairTargets,
         *,
-        memory: tuple[Tensor, Tensor] | None = None,
+        memory: tuple[Tensor, ...] | None = None,
     ) -> dict[str, Tensor]:
         """Compute each loss of a batch, without its weight.
 
         Args:
             embeddings: `[B, D]`.
             targets: Targets of the same rows.
-            memory: Embeddings `[M, D]` of earlier batches and their groups or ids, for the losses that can use them.
+            memory: Embeddings `[M, D]` of earlier batches and their tags, for the losses that can use them.
 
         Returns:
             Scalars by name; with a memory, only of the losses that can use it.
@@ -142,11 +149,6 @@ class CombinedLoss(SimilarityLoss):
         """Check the values of a whole data set's targets as each of the losses does."""
         for loss, _ in self._items().values():
             loss.check_targets(targets)
-
-    def prepare_fit(self, targets: GroupTargets | PairTargets) -> None:
-        """Get all the losses ready for a training on a data set."""
-        for loss, _ in self._items().values():
-            loss.prepare_fit(targets)
 
     def _items(self) -> dict[str, tuple[SimilarityLoss, float]]:
         found: dict[str, tuple[SimilarityLoss, float]] = {}

@@ -42,8 +42,8 @@ class CosFaceLoss(GroupLoss):
     def __init__(self, embedding_size: int, num_groups: int, margin: float = 0.35, scale: float = 64.0) -> None:
         super().__init__()
         self.weight = new_class_weights(embedding_size, num_groups)
-        self.embedding_size = embedding_size
-        self.num_groups = num_groups
+        self.embedding_size = int(embedding_size)
+        self.num_groups = int(num_groups)
         self.margin = check_non_negative("margin", margin)
         self.scale = check_positive("scale", scale)
 

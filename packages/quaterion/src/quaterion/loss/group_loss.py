@@ -19,6 +19,12 @@ class GroupLoss(SimilarityLoss):
 
     target_type = GroupTargets
 
+    @property
+    def class_vectors(self) -> Tensor | None:
+        """`[G·k, D]` class weights, the k of a group one after the other; None for a loss without."""
+        weight = getattr(self, "weight", None)
+        return weight if self.num_groups is not None and isinstance(weight, Tensor) else None
+
     @abstractmethod
     def forward(self, embeddings: Tensor, groups: Tensor) -> Tensor:
         """Compute the loss of a batch.
@@ -63,7 +69,7 @@ class GroupLoss(SimilarityLoss):
         embeddings: Tensor,
         targets: GroupTargets | PairTargets,
         *,
-        memory: tuple[Tensor, Tensor] | None = None,
+        memory: tuple[Tensor, ...] | None = None,
     ) -> Tensor:
         """Compute the loss of a batch from its targets, or against a memory of embeddings and groups.
 
@@ -78,7 +84,8 @@ class GroupLoss(SimilarityLoss):
         if not isinstance(targets, GroupTargets):
             raise wrong_targets(self, targets)
         if memory is not None:
-            return self.xbm_loss(embeddings, targets.groups, *memory)
+            past, past_groups = memory
+            return self.xbm_loss(embeddings, targets.groups, past, past_groups)
         loss: Tensor = self(embeddings, targets.groups)
         return loss
 

@@ -58,8 +58,10 @@ class GuidedNegatives(PairwiseLoss):
         *,
         negatives: Tensor | None = None,
         ids: Tensor | None = None,
+        subgroups_used: bool | None = None,
         reference: Tensor | None = None,
         reference_ids: Tensor | None = None,
+        reference_subgroups: Tensor | None = None,
         guide_embeddings: Tensor | None = None,
     ) -> Tensor:
         """Compute the loss of a batch.
@@ -71,8 +73,10 @@ class GuidedNegatives(PairwiseLoss):
             subgroups: `[2P]`, one per row in a pair; empty for each pair its own.
             negatives: `[M, 2]` rows of (anchor, explicit negative).
             ids: `[2P + M]`, one per row; the guide's vectors are looked up by them.
+            subgroups_used: As for `MultipleNegativesRankingLoss`.
             reference: `[R, D]` further negatives, of earlier batches for example.
             reference_ids: `[R]` ids of the reference, by which the guide sees them too.
+            reference_subgroups: `[R]` subgroups of the reference.
             guide_embeddings: `[2P + M, D_guide]` the guide's vectors of the same rows, instead of looking them up.
 
         Returns:
@@ -90,8 +94,10 @@ class GuidedNegatives(PairwiseLoss):
             subgroups,
             negatives=negatives,
             ids=ids,
+            subgroups_used=subgroups_used,
             reference=reference,
             reference_ids=reference_ids,
+            reference_subgroups=reference_subgroups,
             guide=guide_embeddings,
             reference_guide=reference_guide,
         )
@@ -111,12 +117,3 @@ class GuidedNegatives(PairwiseLoss):
         self.loss.check_targets(targets)
         if isinstance(targets, PairTargets):
             self.guide.check_ids(targets.ids)
-
-    def prepare_fit(self, targets: GroupTargets | PairTargets) -> None:
-        """Get this loss and the one that it wraps ready for a training on a data set.
-
-        Args:
-            targets: All targets of the data set together.
-        """
-        super().prepare_fit(targets)
-        self.loss.prepare_fit(targets)

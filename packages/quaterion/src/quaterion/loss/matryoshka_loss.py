@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from quaterion.batch import GroupTargets, PairTargets
-from quaterion.loss.checks import check_count, check_positive
+from quaterion.loss.checks import check_count, check_is_loss, check_positive
 from quaterion.loss.similarity_loss import SimilarityLoss
 
 __all__ = ["MatryoshkaLoss"]
@@ -18,7 +18,8 @@ class MatryoshkaLoss(SimilarityLoss):
 
     Class weights, and whatever parameter of the loss has as many columns as the embedding, are cut alike.
 
-    Differences to sentence-transformers: none; its weights also default to 1.
+    Differences to sentence-transformers: its `MatryoshkaLoss` normalises each slice, so that the two agree where the
+    loss compares by cosine and differ with other distances. Its weights also default to 1.
 
     Paper: Kusupati et al., Matryoshka Representation Learning, https://arxiv.org/abs/2205.13147
 
@@ -28,8 +29,9 @@ class MatryoshkaLoss(SimilarityLoss):
         weights: One per slice, above 0; 1 where omitted.
 
     Raises:
-        ValueError: If there is no slice, a length is no whole number of at least 1 or appears twice, or the weights
-            are not one per slice.
+        TypeError: If the loss is none.
+        ValueError: If the loss is a combination over groups and pairs, there is no slice, a length is no whole number
+            of at least 1 or appears twice, or the weights are not one per slice.
 
     Example:
         >>> from quaterion.loss import TripletLoss
@@ -42,6 +44,12 @@ class MatryoshkaLoss(SimilarityLoss):
     _sliced: "_Sliced"
 
     def __init__(self, loss: SimilarityLoss, dims: Sequence[int], weights: Sequence[float] | None = None) -> None:
+        check_is_loss("MatryoshkaLoss(loss)", loss)
+        if not hasattr(loss, "target_type"):
+            raise ValueError(
+                "MatryoshkaLoss got a CombinedLoss over groups and over pairs, which take no batch in common. "
+                "Wrap each of them: CombinedLoss({name: (MatryoshkaLoss(loss, dims), weight), ...})"
+            )
         super().__init__(loss.distance_metric_name)
         self.dims = tuple(check_count("dims", size) for size in dims)
         if not self.dims or len(set(self.dims)) < len(self.dims):
@@ -89,14 +97,14 @@ class MatryoshkaLoss(SimilarityLoss):
         embeddings: Tensor,
         targets: GroupTargets | PairTargets,
         *,
-        memory: tuple[Tensor, Tensor] | None = None,
+        memory: tuple[Tensor, ...] | None = None,
     ) -> Tensor:
         """Compute the loss of a batch from its targets.
 
         Args:
             embeddings: `[B, D]`.
             targets: Targets of the same rows.
-            memory: Embeddings `[M, D]` of earlier batches and their groups or ids, where the wrapped loss takes them.
+            memory: Embeddings `[M, D]` of earlier batches and their tags, where the wrapped loss takes them.
 
         Returns:
             A scalar.
@@ -104,17 +112,13 @@ class MatryoshkaLoss(SimilarityLoss):
         self._check_size(embeddings)
         total = embeddings.new_zeros((), dtype=torch.promote_types(embeddings.dtype, torch.float32))
         for size, weight in zip(self.dims, self.weights, strict=True):
-            kept = None if memory is None else (memory[0][:, :size], memory[1])
+            kept = None if memory is None else (memory[0][:, :size], *memory[1:])
             total = total + weight * self._call(size, embeddings, targets, (), {"memory": kept})
         return total
 
     def check_targets(self, targets: GroupTargets | PairTargets) -> None:
         """Check the values of a whole data set's targets as the wrapped loss does."""
         self.loss.check_targets(targets)
-
-    def prepare_fit(self, targets: GroupTargets | PairTargets) -> None:
-        """Get the wrapped loss ready for a training on a data set."""
-        self.loss.prepare_fit(targets)
 
     def _check_size(self, embeddings: Tensor) -> None:
         if embeddings.shape[1] < max(self.dims):

@@ -4,7 +4,7 @@ from torch import Tensor
 
 from quaterion.distances import Distance
 from quaterion.functional.multi_similarity import multi_similarity_loss
-from quaterion.loss.checks import check_non_negative, check_positive
+from quaterion.loss.checks import check_finite, check_non_negative, check_positive
 from quaterion.loss.group_loss import GroupLoss
 
 __all__ = ["MultiSimilarityLoss"]
@@ -49,7 +49,7 @@ class MultiSimilarityLoss(GroupLoss):
         super().__init__(distance_metric_name)
         self.alpha = check_positive("alpha", alpha)
         self.beta = check_positive("beta", beta)
-        self.base = base
+        self.base = check_finite("base", base)
         self.epsilon = check_non_negative("epsilon", epsilon)
 
     def forward(

@@ -57,8 +57,10 @@ class MultipleNegativesRankingLoss(PairwiseLoss):
         *,
         negatives: Tensor | None = None,
         ids: Tensor | None = None,
+        subgroups_used: bool | None = None,
         reference: Tensor | None = None,
         reference_ids: Tensor | None = None,
+        reference_subgroups: Tensor | None = None,
         guide: Tensor | None = None,
         reference_guide: Tensor | None = None,
     ) -> Tensor:
@@ -71,8 +73,11 @@ class MultipleNegativesRankingLoss(PairwiseLoss):
             subgroups: `[2P]`, one per row in a pair; empty for each pair its own.
             negatives: `[M, 2]` rows of (anchor, explicit negative).
             ids: `[2P + M]`, one per row; equal ids mark equal objects.
+            subgroups_used: Whether the data set has more than one subgroup, so that they say anything; a batch may
+                hold one by chance. None: judged by the batch.
             reference: `[R, D]` further negatives, of earlier batches for example.
             reference_ids: `[R]` ids of the reference.
+            reference_subgroups: `[R]` subgroups of the reference, compared with `subgroups`.
             guide: `[2P + M, D_guide]` the same rows as another model sees them; an object that it finds
                 closer to the anchor than the partner is no negative.
             reference_guide: `[R, D_guide]` the reference as the guide sees it.
@@ -90,9 +95,10 @@ class MultipleNegativesRankingLoss(PairwiseLoss):
             symmetric=self.symmetric,
             negatives=negatives,
             ids=ids,
-            subgroups_used=self.subgroups_used,
+            subgroups_used=subgroups_used,
             reference=reference,
             reference_ids=reference_ids,
+            reference_subgroups=reference_subgroups,
             guide=guide,
             reference_guide=reference_guide,
         )

@@ -20,7 +20,8 @@ class OnlineContrastiveLoss(GroupLoss):
     With `hard`, only each object's farthest positive and nearest negative count.
 
     Differences to pytorch-metric-learning: its `ContrastiveLoss` adds distances instead of their squares, averages
-    non-zero losses only (`MeanReducer` averages all), and has no factor ½.
+    non-zero losses only (`MeanReducer` averages all), and has no factor ½. The `OnlineContrastiveLoss` of
+    sentence-transformers is a loss over pairs, `ContrastiveLoss` here, of which only the hard pairs of a batch count.
 
     Paper: Hadsell et al., Dimensionality Reduction by Learning an Invariant Mapping, CVPR 2006
 

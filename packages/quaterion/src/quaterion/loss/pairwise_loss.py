@@ -1,6 +1,5 @@
 """The base of losses that learn from pairs."""
 
-import inspect
 import warnings
 from abc import abstractmethod
 from typing import ClassVar, NamedTuple
@@ -9,7 +8,6 @@ import torch
 from torch import Tensor
 
 from quaterion.batch import GroupTargets, PairTargets
-from quaterion.distances import Distance
 from quaterion.loss.similarity_loss import SimilarityLoss, wrong_targets
 
 __all__ = ["PairwiseLoss"]
@@ -29,21 +27,12 @@ class PairwiseLoss(SimilarityLoss):
 
     Args:
         distance_metric_name: How embeddings are compared.
-
-    Attributes:
-        subgroups_used: Whether subgroups say anything: True where the data set has more than one.
-            `prepare_fit` sets it from the whole data set; None, the default, lets each call judge by its own
-            tensor.
     """
 
     target_type = PairTargets
 
     uses_negatives: ClassVar[bool] = True
     """False for a loss that ignores explicit negatives; `check_targets` then warns where a data set has some."""
-
-    def __init__(self, distance_metric_name: Distance | str = Distance.COSINE) -> None:
-        super().__init__(distance_metric_name)
-        self.subgroups_used: bool | None = None
 
     @abstractmethod
     def forward(
@@ -75,35 +64,32 @@ class PairwiseLoss(SimilarityLoss):
         embeddings: Tensor,
         targets: GroupTargets | PairTargets,
         *,
-        memory: tuple[Tensor, Tensor] | None = None,
+        memory: tuple[Tensor, ...] | None = None,
     ) -> Tensor:
         """Compute the loss of a batch from its targets.
 
-        A loss whose `forward` does not name `negatives` or `ids` is not given them.
+        A loss whose `forward` does not name `negatives`, `ids` or `subgroups_used` is not given them.
 
         Args:
             embeddings: `[2P + M, D]`.
             targets: Pairs of the same rows.
-            memory: `[R, D]` further negatives, of earlier batches, and their `[R]` ids.
+            memory: `[R, D]` further negatives, of earlier batches, their `[R]` ids and, if known, `[R]` subgroups.
 
         Returns:
             A scalar.
         """
         if not isinstance(targets, PairTargets):
             raise wrong_targets(self, targets)
-        if targets.subgroups_used is not None:  # each data set of a training answers this for itself
-            for module in self.modules():
-                if isinstance(module, PairwiseLoss):
-                    module.subgroups_used = targets.subgroups_used
-        accepted = inspect.signature(self.forward).parameters
-        extra = {
-            name: tensor
-            for name, tensor in (("negatives", targets.negatives), ("ids", targets.ids))
-            if name in accepted
+        optional: dict[str, Tensor | bool | None] = {
+            "negatives": targets.negatives,
+            "ids": targets.ids,
+            "subgroups_used": targets.subgroups_used,
         }
+        extra = {name: value for name, value in optional.items() if name in self._arguments}
         if memory is not None:
             self.check_memory()
-            extra |= {"reference": memory[0], "reference_ids": memory[1]}
+            given = zip(("reference", "reference_ids", "reference_subgroups"), memory, strict=False)
+            extra |= {name: value for name, value in given if name in self._arguments}
         loss: Tensor = self(embeddings, targets.pairs, targets.scores, targets.subgroups, **extra)
         return loss
 
@@ -127,19 +113,6 @@ class PairwiseLoss(SimilarityLoss):
                 "use MultipleNegativesRankingLoss, or pass them as pairs with score 0",
                 stacklevel=2,
             )
-
-    def prepare_fit(self, targets: GroupTargets | PairTargets) -> None:
-        """Check a data set's targets and remember whether its subgroups say anything.
-
-        A batch may hold one subgroup by chance; only the whole data set tells.
-
-        Args:
-            targets: All targets of the data set together.
-        """
-        super().prepare_fit(targets)
-        if isinstance(targets, PairTargets):
-            subgroups = targets.subgroups
-            self.subgroups_used = bool((subgroups != subgroups[:1]).any())
 
     def _resolve(self, pairs: Tensor, labels: Tensor, subgroups: Tensor, rows: int) -> _PairArguments:
         """Fill in empty labels and subgroups; `rows` is the number of embeddings."""

@@ -4,7 +4,7 @@ from torch import Tensor
 
 from quaterion.functional.class_weights import class_scores
 from quaterion.functional.proxy_anchor import proxy_anchor_loss
-from quaterion.loss.checks import check_positive
+from quaterion.loss.checks import check_finite, check_positive
 from quaterion.loss.class_weights import new_class_weights
 from quaterion.loss.group_loss import GroupLoss
 
@@ -32,7 +32,7 @@ class ProxyAnchorLoss(GroupLoss):
         weight: `[num_groups, embedding_size]` proxies.
 
     Raises:
-        ValueError: If a size is no whole number of at least 1 or alpha not above 0.
+        ValueError: If a size is no whole number of at least 1 alpha not above 0, or the margin no finite number.
 
     Example:
         >>> import torch
@@ -45,10 +45,10 @@ class ProxyAnchorLoss(GroupLoss):
     def __init__(self, embedding_size: int, num_groups: int, alpha: float = 32.0, margin: float = 0.1) -> None:
         super().__init__()
         self.weight = new_class_weights(embedding_size, num_groups)
-        self.embedding_size = embedding_size
-        self.num_groups = num_groups
+        self.embedding_size = int(embedding_size)
+        self.num_groups = int(num_groups)
         self.alpha = check_positive("alpha", alpha)
-        self.margin = margin
+        self.margin = check_finite("margin", margin)
 
     def forward(self, embeddings: Tensor, groups: Tensor) -> Tensor:
         """Compute the loss of a batch.

@@ -4,7 +4,8 @@ import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from enum import Enum
-from typing import Any, Self
+from numbers import Integral, Real
+from typing import Any, ClassVar, Self
 
 from torch import Tensor, nn
 
@@ -34,6 +35,14 @@ class SimilarityLoss(nn.Module, ABC):
     """How many groups a loss with class weights knows; None for losses without."""
 
     _recorded: dict[str, Any]
+
+    _arguments: ClassVar[frozenset[str]]
+    """Names of what `forward` takes: looked up once for each class, not in each step."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Note what `forward` takes."""
+        super().__init_subclass__(**kwargs)
+        cls._arguments = frozenset(inspect.signature(cls.forward).parameters)
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """Record the arguments of the constructor."""
@@ -83,15 +92,15 @@ class SimilarityLoss(nn.Module, ABC):
         embeddings: Tensor,
         targets: GroupTargets | PairTargets,
         *,
-        memory: tuple[Tensor, Tensor] | None = None,
+        memory: tuple[Tensor, ...] | None = None,
     ) -> Tensor:
         """Compute the loss of a batch from its targets; training calls this, whatever the loss takes.
 
         Args:
             embeddings: `[B, D]`.
             targets: Targets of the same rows, of the kind `target_type`.
-            memory: `[M, D]` embeddings of earlier batches and their `[M]` groups (group losses) or ids (pair losses);
-                only for a loss that `supports_memory`.
+            memory: `[M, D]` embeddings of earlier batches and their tags: `[M]` groups (group losses), or `[M]` ids and
+                `[M]` subgroups (pair losses); only for a loss that `supports_memory`.
 
         Returns:
             A scalar.
@@ -100,7 +109,7 @@ class SimilarityLoss(nn.Module, ABC):
     @property
     def supports_memory(self) -> bool:
         """Whether the loss can compare a batch with the embeddings of earlier ones (`XbmConfig`)."""
-        return "reference" in inspect.signature(self.forward).parameters
+        return "reference" in self._arguments
 
     def check_memory(self) -> None:
         """Refuse a cross-batch memory where the loss cannot use one; meant for the start of `fit`.
@@ -128,16 +137,6 @@ class SimilarityLoss(nn.Module, ABC):
         """
         if not isinstance(targets, self.target_type):
             raise wrong_targets(self, targets)
-
-    def prepare_fit(self, targets: GroupTargets | PairTargets) -> None:
-        """Get ready for a training on a data set: check its targets, and remember what a batch cannot tell.
-
-        `fit` calls it once, before the first step.
-
-        Args:
-            targets: All targets of the data set together, on the CPU.
-        """
-        self.check_targets(targets)
 
     def extra_repr(self) -> str:
         """Show the hyper-parameters."""
@@ -173,6 +172,8 @@ def _plain(value: Any) -> Any:
         return {"type": type(value).__name__, "args": value.get_config_dict()}
     if value is None or isinstance(value, bool | int | float | str):
         return value
+    if isinstance(value, Real):  # of numpy
+        return int(value) if isinstance(value, Integral) else float(value)
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, Sequence):

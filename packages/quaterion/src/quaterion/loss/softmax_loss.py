@@ -41,8 +41,8 @@ class SoftmaxLoss(GroupLoss):
     ) -> None:
         super().__init__(Distance.COSINE if normalize else Distance.DOT_PRODUCT)
         self.weight = new_class_weights(embedding_size, num_groups)
-        self.embedding_size = embedding_size
-        self.num_groups = num_groups
+        self.embedding_size = int(embedding_size)
+        self.num_groups = int(num_groups)
         self.temperature = check_positive("temperature", temperature)
         self.normalize = normalize
 

@@ -27,7 +27,9 @@ class TripletLoss(GroupLoss):
 
     Differences to pytorch-metric-learning: its `TripletMarginLoss` averages non-zero losses by default, ours
     (except with `all`) averages over all valid anchors, as its `MeanReducer` does; its semi-hard miner drops
-    the pairs that have no semi-hard negative, FaceNet and ours take the farthest one.
+    the pairs that have no semi-hard negative, FaceNet and ours take the farthest one. Differences to
+    sentence-transformers: its `BatchHard` losses agree where every object has a positive and a negative in the batch;
+    an object without a positive counts there, with a distance of 0, and is left out here.
 
     Papers: https://arxiv.org/abs/1703.07737 (hard, all), https://arxiv.org/abs/1503.03832 (semi-hard)
 

@@ -39,7 +39,8 @@ def check_loss(
 
     - `scalar`: a finite, repeatable scalar in at least float32, inputs untouched.
     - `reference`: value and gradients equal a plain loop in float64 to 1e-6; only where one is passed.
-    - `memory`: a cross-batch memory works in any order, an empty one gives 0; only for losses that take one.
+    - `memory`: a cross-batch memory works in any order; only for losses that take one. Over groups an empty one gives
+      0. Over pairs negatives in it raise the loss, and what may be no negative changes nothing.
     - `gradcheck`: the gradient is the derivative. Skip it where the loss detaches something on purpose.
     - `permutation`: the order of the rows does not matter.
     - `signs`: the gradient with respect to each positive similarity is ≤ 0, to each negative's ≥ 0; not for
@@ -60,7 +61,7 @@ def check_loss(
         loss: The loss, with hyper-parameters that make a typical use. A copy is tested.
         reference: `reference(loss, embeddings, targets)`, the same loss as a plain loop, in torch and with
             the same quantities detached so that it has the same gradient; with a keyword `memory=(embeddings,
-            groups)` where the loss can use a cross-batch memory.
+            groups)`, or `memory=(embeddings, ids, subgroups)` over pairs, where the loss can use a cross-batch memory.
         minimum: The loss of ideal embeddings.
         skip: Names of checks to leave out.
         embedding_size: Components of the test embeddings; the loss's own `embedding_size` where it has one,

@@ -3,7 +3,7 @@
 import copy
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from inspect import signature
 from typing import NamedTuple
 
@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 from torch.autograd.gradcheck import GradcheckError, gradcheck
 
-from quaterion.batch import GroupTargets
+from quaterion.batch import GroupTargets, PairTargets
 from quaterion.distances import Distance
-from quaterion.loss import SimilarityLoss
+from quaterion.loss import CombinedLoss, SimilarityLoss
 from quaterion.testing.loss_problems import (
     Problem,
     degenerate_problems,
@@ -157,30 +157,76 @@ def check_reference(case: LossCase) -> None:
 
 
 def check_memory(case: LossCase) -> None:
-    """A cross-batch memory is compared with, in any order, and an empty one gives 0."""
+    """A cross-batch memory is compared with, in any order; groups give 0 with an empty one, pairs gain negatives."""
     loss = case.copy()
-    batch, memory, *_ = case.problems()
     if not loss.supports_memory:
         raise NotApplicable("the loss compares with no other embeddings")
-    if not isinstance(batch.targets, GroupTargets):
-        raise NotApplicable("the memory of a pair loss only adds negatives")
-    groups = batch.targets.groups
-    memory_groups = groups[torch.arange(len(memory.embeddings), device=groups.device) % len(groups)]
+    first, second, last = case.problems()
+    if isinstance(first.targets, GroupTargets):
+        groups = first.targets.groups
+        memory = (second.embeddings, groups[torch.arange(len(second.embeddings), device=groups.device) % len(groups)])
+        empty = _against(loss, first, tuple(tensor[:0] for tensor in memory))
+        if float(empty.value) != 0 or bool(empty.embeddings.any()):
+            raise AssertionError(f"an empty memory must give exactly 0, got {float(empty.value)}")
+        _check_memory_as_reference(case, loss, first, memory)
+        return
+    for batch, other in ((first, second), (last, last)):  # of several subgroups, and of one
+        if isinstance(other.targets, PairTargets):
+            rows = other.targets.pairs[:, 1]
+            tags = other.targets.ids[rows], other.targets.subgroups[rows]
+            _check_memory_as_reference(case, loss, batch, (other.embeddings[rows], *tags))
+    _check_memory_of_negatives(loss, first, first.targets)
 
-    def against(rows: Tensor) -> Callable[[Tensor], Tensor]:
-        return lambda e: loss.compute(e, batch.targets, memory=(memory.embeddings[rows], memory_groups[rows]))
 
-    order = torch.arange(len(memory_groups), device=groups.device)
-    outcome = evaluate(loss, batch, against(order))
-    assert_equal(outcome, evaluate(loss, batch, against(order.flip(0))), "with the memory in another order")
-    empty = evaluate(loss, batch, against(order[:0]))
-    if float(empty.value) != 0 or bool(empty.embeddings.any()):
-        raise AssertionError(f"an empty memory must give exactly 0, got {float(empty.value)}")
+def _against(loss: SimilarityLoss, batch: Problem, memory: tuple[Tensor, ...]) -> Outcome:
+    return evaluate(loss, batch, lambda e: loss.compute(e, batch.targets, memory=memory))
+
+
+def _check_memory_as_reference(
+    case: LossCase, loss: SimilarityLoss, batch: Problem, memory: tuple[Tensor, ...]
+) -> None:
+    outcome = _against(loss, batch, memory)
+    flipped = _against(loss, batch, tuple(tensor.flip(0) for tensor in memory))
+    assert_equal(outcome, flipped, "with the memory in another order")
     reference = case.reference
     if reference is not None and "memory" in signature(reference).parameters:
-        stored = (memory.embeddings, memory_groups)
-        expected = evaluate(loss, batch, lambda e: reference(loss, e, batch.targets, memory=stored))
+        expected = evaluate(loss, batch, lambda e: reference(loss, e, batch.targets, memory=memory))
         assert_equal(outcome, expected, "against the reference with a memory")
+
+
+def _check_memory_of_negatives(loss: SimilarityLoss, batch: Problem, targets: PairTargets) -> None:
+    """The memory of a pair loss: what may be no negative changes nothing, and a negative raises the loss."""
+    targets = targets._replace(subgroups_used=True)
+    anchors = targets.pairs[:, 0]
+    # The hardest negatives there are: the anchors themselves, as objects that are no partner of anyone.
+    rows, ids, subgroups = batch.embeddings[anchors], targets.ids[anchors], targets.subgroups[anchors]
+    one_id, one_subgroup, elsewhere = ids[:1], subgroups[:1], subgroups + subgroups.max() + 1
+    empty = (rows[:0], ids[:0], subgroups[:0])
+    batch = replace(batch, targets=targets)
+    before = _against(loss, batch, empty)
+    if not isinstance(loss, CombinedLoss):  # which leaves out its losses without a memory
+        assert_equal(before, run(loss, batch), "with an empty memory")
+    for what, alike, memory in (
+        (
+            "objects equal to the partners",
+            targets._replace(ids=one_id.expand_as(targets.ids)),
+            (rows, one_id.expand_as(ids), elsewhere),
+        ),
+        (
+            "objects of the anchors' own subgroup",
+            targets._replace(subgroups=one_subgroup.expand_as(targets.subgroups)),
+            (rows, ids, one_subgroup.expand_as(subgroups)),
+        ),
+    ):
+        masked = replace(batch, targets=alike)
+        without = _against(loss, masked, empty)
+        assert_equal(_against(loss, masked, memory), without, f"with {what} in the memory, which are no negatives")
+    after = _against(loss, batch, (rows, ids, elsewhere))
+    if not after.value > before.value:
+        raise AssertionError(
+            f"negatives in the memory change the loss from {float(before.value):.9g} to {float(after.value):.9g}: "
+            "they must raise it"
+        )
 
 
 def check_gradcheck(case: LossCase) -> None:

@@ -251,18 +251,33 @@ def plain_contrastive(loss: Any, embeddings: Tensor, targets: PairTargets) -> Te
 
 
 def plain_multiple_negatives_ranking(
-    loss: Any, embeddings: Tensor, targets: PairTargets, guide: Tensor | None = None
+    loss: Any,
+    embeddings: Tensor,
+    targets: PairTargets,
+    guide: Tensor | None = None,
+    memory: tuple[Tensor, ...] | None = None,
 ) -> Tensor:
-    """Compute `MultipleNegativesRankingLoss`."""
+    """Compute `MultipleNegativesRankingLoss`; `guide` also holds the rows of the memory, if there is one."""
     pairs, subgroups, ids = targets.pairs.tolist(), targets.subgroups.tolist(), targets.ids.tolist()
-    used = len(set(subgroups)) > 1 if loss.subgroups_used is None else loss.subgroups_used
+    extra = targets.negatives[:, 1].tolist()
+    with_subgroups = {row for pair in pairs for row in pair}
+    if memory is not None:
+        # The memory's rows come after those of the batch, as further explicit negatives with subgroups.
+        remembered = range(len(embeddings), len(embeddings) + len(memory[0]))
+        embeddings = torch.cat([embeddings, memory[0]])
+        ids = ids + memory[1].tolist()
+        subgroups = subgroups + [None] * (remembered.start - len(subgroups)) + memory[2].tolist()
+        extra, with_subgroups = [*extra, *remembered], with_subgroups | {*remembered}
+    used = targets.subgroups_used
+    if used is None:
+        used = len({subgroups[row] for row in with_subgroups}) > 1
 
     def one_direction(queries: list[int], partners: list[int], extra: list[int]) -> Tensor:
         terms = []
         for query, partner in zip(queries, partners, strict=True):
             kept = [partner]
             for candidate in partners + extra:
-                sibling = used and candidate in partners and subgroups[candidate] == subgroups[query]
+                sibling = used and candidate in with_subgroups and subgroups[candidate] == subgroups[query]
                 closer = guide is not None and bool(
                     similarity(guide[query], guide[candidate], "cosine")
                     > similarity(guide[query], guide[partner], "cosine")
@@ -276,13 +291,16 @@ def plain_multiple_negatives_ranking(
         return mean(terms, embeddings)
 
     anchors, partners = [a for a, _ in pairs], [b for _, b in pairs]
-    value = one_direction(anchors, partners, targets.negatives[:, 1].tolist())
+    value = one_direction(anchors, partners, extra)
     return (value + one_direction(partners, anchors, [])) / 2 if loss.symmetric else value
 
 
-def plain_guided_negatives(loss: Any, embeddings: Tensor, targets: PairTargets) -> Tensor:
+def plain_guided_negatives(
+    loss: Any, embeddings: Tensor, targets: PairTargets, memory: tuple[Tensor, ...] | None = None
+) -> Tensor:
     """Compute `GuidedNegatives`."""
-    return plain_multiple_negatives_ranking(loss.loss, embeddings, targets, guide=loss.guide(targets.ids))
+    ids = targets.ids if memory is None else torch.cat([targets.ids, memory[1]])
+    return plain_multiple_negatives_ranking(loss.loss, embeddings, targets, loss.guide(ids), memory)
 
 
 def plain_cosine_similarity(loss: Any, embeddings: Tensor, targets: PairTargets) -> Tensor:

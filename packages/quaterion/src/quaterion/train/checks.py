@@ -1,14 +1,18 @@
 """What must hold before a training starts."""
 
+import math
+import sys
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.utils.data import IterableDataset
 
 from quaterion.batch import GroupTargets, PairTargets
 from quaterion.cache.config import CacheConfig
+from quaterion.dataset.raw_collate import has_own_collate
 from quaterion.dataset.similarity_data_loader import (
     GroupSimilarityDataLoader,
     PairsSimilarityDataLoader,
@@ -17,10 +21,15 @@ from quaterion.dataset.similarity_data_loader import (
 from quaterion.eval.attached_metric import AttachedMetric
 from quaterion.eval.group import GroupMetric
 from quaterion.eval.pair import PairMetric
-from quaterion.loss import CombinedLoss, SimilarityLoss
+from quaterion.loss import CombinedLoss, MatryoshkaLoss, SimilarityLoss
+from quaterion.loss.extras import PytorchMetricLearningWrapper
+from quaterion.train.label_indexes import losses_by_name
+from quaterion.train.learning_rate import learning_rate_factor
+from quaterion.train.lightning import pl
+from quaterion.train.teachers import check_teachers
 from quaterion.train.trainable_model import TrainableModel
 
-__all__ = ["check_loader", "check_model", "check_training_targets", "loss_of_each"]
+__all__ = ["check_loader", "check_model", "check_trainer_fits", "check_training_targets", "loss_of_each"]
 
 
 def _shown(value: Any) -> str:
@@ -40,9 +49,8 @@ def check_model(model: Any) -> None:
         model: What the user passed.
 
     Raises:
-        TypeError: It is no `TrainableModel`.
-        ValueError: It has no head, no loss or nothing to train, sizes do not fit, or the loss cannot use the
-            configured memory.
+        TypeError: It is no `TrainableModel`, or its loss cannot use the configured memory.
+        ValueError: It has no head, no loss or nothing to train, or sizes do not fit.
     """
     if not isinstance(model, TrainableModel):
         raise TypeError(f"Quaterion.fit got a {type(model).__name__}; expected a TrainableModel.")
@@ -60,17 +68,87 @@ def check_model(model: Any) -> None:
         raise TypeError(f"{name}.configure_caches returned {_shown(caches)}; expected a CacheConfig, or None.")
     check_metrics(model)
     model.model.check_sizes()
+    _check_sizes(model.loss, model.model.head.output_size)
+    check_teachers(model.loss)
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise ValueError(
             f"{name} has nothing to train: neither its encoders, nor its {type(model.model.head).__name__}, nor its "
             f"{type(model.loss).__name__} has a parameter with a gradient. Choose a head with parameters, such as "
             "SkipConnectionHead, or make an encoder trainable."
         )
-    if model.has_memory and not model.loss.supports_memory:
-        raise ValueError(
-            f"{name}.configure_xbm asks for cross-batch memory, which {type(model.loss).__name__} cannot use. "
-            "Choose a loss that compares objects with each other, such as TripletLoss, or drop configure_xbm."
-        )
+    if model.has_memory:
+        model.loss.check_memory()
+
+
+def _check_sizes(loss: SimilarityLoss, size: int) -> None:
+    """Refuses a loss whose parts are made for embeddings of another size than the head's."""
+    for module in loss.modules():
+        name = type(module).__name__
+        if isinstance(module, MatryoshkaLoss):
+            if max(module.dims) > size:
+                raise ValueError(
+                    f"{name} got dims={list(module.dims)}, but the head gives embeddings of size {size}. Leave the "
+                    "longer slices out, or choose a wider head."
+                )
+            for wrapper in module.modules():
+                for part, weight in _weights_with_a_column_per_class(wrapper):
+                    raise ValueError(
+                        f"{name} cannot cut the weights of pytorch-metric-learning's {part}, which have the shape "
+                        f"{list(weight.shape)}. Expected class weights with a row for each group: use ArcFaceLoss, "
+                        "SoftmaxLoss or another one of quaterion.loss."
+                    )
+        for part, expected in _sizes(module):
+            if expected != size:
+                raise ValueError(
+                    f"{part} is made for embeddings of size {expected}, but the head gives {size}. Build it with "
+                    "embedding_size=self.model.head.output_size in configure_loss."
+                )
+
+
+def _sizes(module: Any) -> Iterator[tuple[str, int]]:
+    """The sizes of embeddings that a loss declares, or that its weights show."""
+    size = getattr(module, "embedding_size", None) if isinstance(module, SimilarityLoss) else None
+    if isinstance(size, int):
+        yield type(module).__name__, size
+    for part, weight in _weights_with_a_column_per_class(module):
+        yield part, weight.shape[0]
+    for part, proxies in _weights(module, "proxies"):
+        yield part, proxies.shape[1]
+
+
+def _weights_with_a_column_per_class(module: Any) -> Iterator[tuple[str, Tensor]]:
+    yield from _weights(module, "W", "fc", "weight")
+
+
+def _weights(wrapper: Any, *names: str) -> Iterator[tuple[str, Tensor]]:
+    """Matrices of these names in a loss of pytorch-metric-learning, which names no embedding size."""
+    if not isinstance(wrapper, PytorchMetricLearningWrapper):
+        return
+    for module in wrapper.modules():
+        for name in names:
+            weight = getattr(module, name, None)
+            if isinstance(weight, Tensor) and weight.ndim == 2:
+                yield type(module).__name__, weight
+
+
+def check_trainer_fits(model: TrainableModel, trainer: pl.Trainer) -> None:
+    """Refuses a Trainer that lacks what the model's settings need.
+
+    Args:
+        model: The model.
+        trainer: Its Trainer.
+
+    Raises:
+        ValueError: The memory wants a GPU, or the default optimizer's schedule is none or needs an end.
+    """
+    model.check_memory_device(trainer.strategy.root_device)
+    configure = getattr(model.configure_optimizers, "__func__", None)
+    if configure is TrainableModel.configure_optimizers:
+        # As Lightning will: without any limit it takes a number of epochs, with a limit of time alone none.
+        callbacks: Any = trainer.callbacks  # type: ignore[attr-defined]
+        timed = trainer.max_epochs is None and any(isinstance(one, pl.callbacks.Timer) for one in callbacks)
+        endless = trainer.max_steps == -1 and (trainer.max_epochs == -1 or timed)
+        learning_rate_factor(model.warmup_steps, model.lr_schedule, math.inf if endless else sys.maxsize)
 
 
 def check_metrics(model: TrainableModel) -> None:
@@ -114,7 +192,8 @@ def loss_of_each(
         Losses by the names of both.
 
     Raises:
-        ValueError: Validation data have no name that the losses know, or the data sets would share a memory.
+        ValueError: The names of losses and data sets match in part, losses of both kinds lack data sets of their own,
+            or the data sets would share a memory.
     """
     loss = model.loss
     if by_source and model.has_memory:
@@ -122,7 +201,22 @@ def loss_of_each(
             "configure_xbm asks for cross-batch memory, which would mix the objects of several data sets. Drop "
             "configure_xbm, or train on one data set."
         )
-    model.loss_by_source = by_source and isinstance(loss, CombinedLoss) and set(train) <= set(loss.names)
+    names = set(loss.names) if isinstance(loss, CombinedLoss) and by_source else set()
+    if names & set(train) and names != set(train):
+        raise ValueError(
+            f"The losses of the CombinedLoss are named {sorted(names)}, and the training sets {sorted(train)}. "
+            "Expected equal names, so that each data set is trained with its own loss, or no name in common, so that "
+            "all are trained with all the losses: rename one or the other."
+        )
+    model.loss_by_source = names == set(train)
+    if isinstance(loss, CombinedLoss) and not model.loss_by_source and not hasattr(loss, "target_type"):
+        kinds = {name: _LOADERS[part.target_type].__name__ for name, part in losses_by_name(loss).items()}
+        given = f"data sets named {sorted(train)}" if by_source else "one data set"
+        raise ValueError(
+            f"The losses of the CombinedLoss take different kinds of data, but the training is on {given}. Expected a "
+            "MultiSimilarityDataLoader with a loader for each loss, by its name: "
+            f"{', '.join(f'{name!r}: {kind}' for name, kind in kinds.items())}."
+        )
     if not model.loss_by_source or not isinstance(loss, CombinedLoss):
         return dict.fromkeys([*train, *validation], loss)
     unknown = sorted(set(validation) - set(loss.names))
@@ -144,6 +238,7 @@ def check_loader(loss: SimilarityLoss, loader: Any, role: str) -> None:
 
     Raises:
         TypeError: The loader is of another kind.
+        ValueError: It gives no batches, or labels that cannot be known before training, which class weights need.
     """
     target_type = getattr(loss, "target_type", None)  # a combination may take both kinds
     expected = _LOADERS.get(target_type, SimilarityDataLoader)
@@ -158,6 +253,13 @@ def check_loader(loss: SimilarityLoss, loader: Any, role: str) -> None:
         raise ValueError(
             f"{role} gives no batch: batch_size={loader.batch_size} and "
             f"drop_last={loader.drop_last}. Choose a smaller batch, or keep the last one."
+        )
+    own_collate = has_own_collate(type(loader), loader.collate_fn)
+    if role != "val_dataloader" and loss.num_groups is not None and not own_collate:
+        raise ValueError(
+            f"{role} has a collate function of its own, which may give any labels, but {type(loss).__name__} needs all "
+            "labels of the data before training, to give each a row of its class weights. Do in the data set what the "
+            "function does, and leave collate_fn out."
         )
     if role == "train_dataloader" and loader.batch_size == 1 and loss.num_groups is None:
         warnings.warn(

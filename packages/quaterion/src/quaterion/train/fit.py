@@ -14,12 +14,15 @@ from quaterion.cache.prepare import BatchSource
 from quaterion.dataset.multi_data_loader import MultiBatches, MultiSimilarityDataLoader, NamedBatches
 from quaterion.dataset.reading import SampleReading
 from quaterion.dataset.similarity_data_loader import SimilarityDataLoader
+from quaterion.dataset.target_table import GroupTable
 from quaterion.loss import SimilarityLoss
-from quaterion.train.checks import check_loader, check_model, check_training_targets, loss_of_each
+from quaterion.train.checked_batches import CheckedBatches
+from quaterion.train.checks import check_loader, check_model, check_trainer_fits, check_training_targets, loss_of_each
 from quaterion.train.defaults import trainer_defaults
+from quaterion.train.label_indexes import DataSetLabels
 from quaterion.train.lightning import check_trainer, pl, without_misplaced_warnings
 from quaterion.train.progress import progress_bar
-from quaterion.train.teachers import bind_teachers
+from quaterion.train.teachers import bind_teachers, release_teachers
 from quaterion.train.trainable_model import TrainableModel
 
 __all__ = ["fit", "prepare_batches"]
@@ -49,31 +52,38 @@ def fit(
             check_loader(losses[name], loader, role)
     if trainer is None:
         trainer = pl.Trainer(**trainer_defaults(trainable_model, train_dataloader))
+    check_trainer_fits(trainable_model, trainer)
     source = _source(
         trainable_model, trainer.strategy.root_device, show_progress=trainer.progress_bar_callback is not None
     )
     # All data sets are read and checked before the first object is encoded: a bad row shows itself at once.
     train = {name: source.read(loader) for name, loader in train_loaders.items()}
-    bind_teachers(trainable_model.loss, [*train_loaders.values(), *val_loaders.values()], source)
-    for name, reading in train.items():
-        _prepare_loss(trainable_model, losses[name], reading)
     validation = {name: source.read(loader) for name, loader in val_loaders.items()}
-    for name, reading in validation.items():
-        _check_validation(trainable_model, losses[name], reading)
-    named = [NamedBatches(name, source.batches(train_loaders[name], train[name])) for name in train]
+    labels = _check_data(trainable_model, losses, train, validation)
+    bind_teachers(trainable_model.loss, [*train_loaders.values(), *val_loaders.values()], source)
+    named = [
+        NamedBatches(name, _batches(source, train_loaders[name], reading, losses[name]))
+        for name, reading in train.items()
+    ]
     train_batches: Any = named[0] if strategy is None else MultiBatches(named, strategy)
     overfit = getattr(trainer, "overfit_batches", 0)
     if overfit:
         train_batches = _FirstBatches(train_batches, overfit)
-    val_batches = [NamedBatches(name, source.batches(val_loaders[name], validation[name])) for name in validation]
-    trainable_model.start_training(list(train_loaders.values()))
-    with without_misplaced_warnings():
-        trainer.fit(
-            trainable_model,
-            train_batches,
-            val_batches or None,
-            ckpt_path=ckpt_path,
-        )
+    val_batches = [
+        NamedBatches(name, _batches(source, val_loaders[name], reading, losses[name]))
+        for name, reading in validation.items()
+    ]
+    trainable_model.start_training(list(train_loaders.values()), labels)
+    try:
+        with without_misplaced_warnings():
+            trainer.fit(
+                trainable_model,
+                train_batches,
+                val_batches or None,
+                ckpt_path=ckpt_path,
+            )
+    finally:
+        trainable_model.end_training()
 
 
 def prepare_batches(
@@ -95,12 +105,13 @@ def prepare_batches(
         ValueError: The data cannot train the model.
     """
     check_model(trainable_model)
-    check_loader(trainable_model.loss, loader, "loader")
+    losses = loss_of_each(trainable_model, {"": loader}, {}, by_source=False)
+    check_loader(losses[""], loader, "loader")
     source = _source(trainable_model, torch.device(device), show_progress=show_progress)
     reading = source.read(loader)
+    _check_data(trainable_model, losses, {"": reading}, {})
     bind_teachers(trainable_model.loss, [loader], source)
-    _prepare_loss(trainable_model, trainable_model.loss, reading)
-    return source.batches(loader, reading)
+    return _batches(source, loader, reading, losses[""])
 
 
 class _FirstBatches:
@@ -124,23 +135,46 @@ def _source(model: TrainableModel, device: torch.device, *, show_progress: bool)
     return source
 
 
-def _prepare_loss(model: TrainableModel, loss: SimilarityLoss, reading: SampleReading | None) -> None:
-    if reading is None:
-        return
+def _batches(
+    source: BatchSource, loader: Loader, reading: SampleReading | None, loss: SimilarityLoss
+) -> Iterable[Batch]:
+    batches = source.batches(loader, reading)
+    return batches if reading is not None and reading.complete else CheckedBatches(batches, loss)
+
+
+def _check_data(
+    model: TrainableModel,
+    losses: Mapping[str, SimilarityLoss],
+    train: Mapping[str, SampleReading | None],
+    validation: Mapping[str, SampleReading | None],
+) -> list[DataSetLabels]:
+    """Checks what was read of the data sets, and returns the labels that losses with class weights learn from them."""
+    release_teachers(model.loss)
+    labels = [
+        DataSetLabels(name if model.loss_by_source else None, torch.unique(reading.table.groups), reading.label_names)
+        for name, reading in train.items()
+        if model.label_index is not None and reading is not None and isinstance(reading.table, GroupTable)
+    ]
+    for one in labels:
+        model.label_indexes.learn(one)
+    for name, reading in train.items():
+        if reading is not None:
+            _check_training(model, losses[name], name, reading)
+    for name, reading in validation.items():
+        if reading is not None:
+            _check_validation(model, losses[name], name, reading)
+    return labels
+
+
+def _check_training(model: TrainableModel, loss: SimilarityLoss, name: str, reading: SampleReading) -> None:
     targets = reading.table.all()
-    if not reading.complete:
-        loss.check_targets(model.loss_targets(targets))
-        return
-    if model.label_index is not None and loss.num_groups is not None and isinstance(targets, GroupTargets):
-        model.label_index.learn(targets.groups, reading.label_names)
-    loss.prepare_fit(model.loss_targets(targets))
-    check_training_targets(targets, reading.label_names, compares=loss.num_groups is None)
+    loss.check_targets(model.loss_targets(targets, name))
+    if reading.complete:
+        check_training_targets(targets, reading.label_names, compares=loss.num_groups is None)
 
 
-def _check_validation(model: TrainableModel, loss: SimilarityLoss, reading: SampleReading | None) -> None:
-    if reading is None:
-        return
-    targets = model.loss_targets(reading.table.all())
+def _check_validation(model: TrainableModel, loss: SimilarityLoss, name: str, reading: SampleReading) -> None:
+    targets = model.loss_targets(reading.table.all(), name)
     loss.check_targets(targets)
     if loss.num_groups is not None and isinstance(targets, GroupTargets):
         unknown = int((targets.groups < 0).sum())

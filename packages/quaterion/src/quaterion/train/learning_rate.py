@@ -1,8 +1,11 @@
 """How the learning rate changes over a training."""
 
 import math
+import warnings
 from collections.abc import Callable
 from typing import Literal
+
+from quaterion.utils.numbers import is_whole_number
 
 __all__ = ["learning_rate_factor"]
 
@@ -21,7 +24,10 @@ def learning_rate_factor(
         A function of the step, for `torch.optim.lr_scheduler.LambdaLR`.
 
     Raises:
-        ValueError: An unknown schedule, a negative warm-up, or a decay without an end.
+        ValueError: An unknown schedule, a warm-up that is no number of steps, or a decay without an end.
+
+    Warns:
+        UserWarning: The training ends before the warm-up does.
 
     Example:
         >>> factor = learning_rate_factor(2, "cosine", total_steps=6)
@@ -30,10 +36,19 @@ def learning_rate_factor(
     """
     if schedule not in {"constant", "cosine"}:
         raise ValueError(f"lr_schedule={schedule!r}; expected 'constant' or 'cosine'.")
-    if warmup_steps < 0:
-        raise ValueError(f"warmup_steps={warmup_steps}; expected 0 or more.")
+    if not is_whole_number(warmup_steps) or warmup_steps < 0:
+        raise ValueError(
+            f"warmup_steps={warmup_steps!r}; expected a whole number of steps, 0 or more. For a share of the training "
+            "multiply it by the number of steps: int(0.1 * steps)."
+        )
     if schedule == "cosine" and not math.isfinite(total_steps):
         raise ValueError("lr_schedule='cosine' needs an end to decay to: give the Trainer max_epochs or max_steps.")
+    if 0 < warmup_steps >= total_steps:
+        warnings.warn(
+            f"warmup_steps={warmup_steps}, but the training has {total_steps:g} steps, so that the learning rate only "
+            "rises. Choose fewer warm-up steps.",
+            stacklevel=2,
+        )
 
     def factor(step: int) -> float:
         if step < warmup_steps:

@@ -18,7 +18,42 @@ from quaterion_models.collate import ModelCollate
 from quaterion_models.content_key import content_key
 from quaterion_models.encoders import Encoder
 
-__all__ = ["bind_teachers"]
+__all__ = ["bind_teachers", "check_teachers", "release_teachers"]
+
+
+def check_teachers(loss: SimilarityLoss) -> None:
+    """Refuses teachers that training cannot take fixed vectors from.
+
+    Args:
+        loss: The loss.
+
+    Raises:
+        TypeError: A teacher is no frozen encoder, no store and no table.
+    """
+    for teacher in _teachers(loss):
+        origin = teacher.source
+        if isinstance(origin, Encoder) and origin.trainable:
+            raise TypeError(
+                f"The {teacher.role} is a {type(origin).__name__} that is trainable, but each object is encoded once "
+                "and its vector stays as it is. Expected an Encoder with trainable = False: freeze it, or pass a "
+                "frozen copy."
+            )
+        if not isinstance(origin, Encoder | EmbeddingStore | VectorTable):
+            raise TypeError(
+                f"The {teacher.role} is a {type(origin).__name__}; expected an Encoder, an EmbeddingStore or a "
+                "VectorTable."
+            )
+
+
+def release_teachers(loss: SimilarityLoss) -> None:
+    """Takes back the vectors that an earlier training bound, which may lack objects of the data of this one.
+
+    Args:
+        loss: The loss.
+    """
+    for teacher in _teachers(loss):
+        if not isinstance(teacher.source, VectorTable):
+            teacher.table = None
 
 
 def bind_teachers(loss: SimilarityLoss, loaders: Sequence[SimilarityDataLoader[Any]], source: BatchSource) -> None:
@@ -27,20 +62,24 @@ def bind_teachers(loss: SimilarityLoss, loaders: Sequence[SimilarityDataLoader[A
     A teacher that is an encoder encodes each object once; one that is a store must hold them all.
 
     Args:
-        loss: The loss, whose unbound `TeacherVectors` are bound.
+        loss: The loss, whose unbound `TeacherVectors` are bound; it has passed `check_teachers`.
         loaders: Training and validation data.
         source: Device and progress bars of the training.
 
     Raises:
-        TypeError: A teacher is neither an encoder nor a store, or the data are no pairs.
+        TypeError: The data are no pairs.
         ValueError: A store lacks an object.
     """
-    for teacher in (module for module in loss.modules() if isinstance(module, TeacherVectors)):
-        if teacher.bound and isinstance(teacher.source, VectorTable):
+    for teacher in _teachers(loss):
+        if teacher.bound:
             continue
         parts = [_table(teacher, loader, source) for loader in loaders]
         ids, vectors = (torch.cat(part) for part in zip(*parts, strict=True))
         teacher.bind(VectorTable(ids, vectors).to(source.device))
+
+
+def _teachers(loss: SimilarityLoss) -> list[TeacherVectors]:
+    return [module for module in loss.modules() if isinstance(module, TeacherVectors)]
 
 
 def _table(

@@ -1,8 +1,10 @@
 """The class that a user's program subclasses: encoders, head, loss, and how they are trained."""
 
+import inspect
+import math
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from os import PathLike
 from typing import Any, Literal, Self
 
@@ -21,9 +23,11 @@ from quaterion.dataset.similarity_data_loader import (
 from quaterion.eval.attached_metric import AttachedMetric
 from quaterion.loss import CombinedLoss, SimilarityLoss
 from quaterion.train.class_weights import trained_class_weights
+from quaterion.train.label_indexes import DataSetLabels, LabelIndexes
 from quaterion.train.learning_rate import learning_rate_factor
 from quaterion.train.lightning import pl
 from quaterion.train.running_metrics import MetricValue, RunningMetrics
+from quaterion.train.stepping import OwnSteps, logs_every_step, may_step_itself
 from quaterion.train.xbm import CrossBatchMemory, XbmConfig
 from quaterion.utils.enums import TrainStage
 from quaterion_models import SimilarityModel
@@ -73,6 +77,8 @@ class TrainableModel(pl.LightningModule, ABC):
     """Steps over which the default optimizer's learning rate rises from 0."""
     lr_schedule: Literal["constant", "cosine"] = "constant"
     """What follows the warm-up: the same rate, or its decay to 0 along half a cosine until training ends."""
+    compile_step: bool = False
+    """Whether `torch.compile` turns head and loss into one function when training starts."""
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:  # noqa: ARG004 - the arguments are the constructor's
         """Lets modules be assigned before `super().__init__()`, as other attributes can be."""
@@ -97,11 +103,14 @@ class TrainableModel(pl.LightningModule, ABC):
         self._metrics = RunningMetrics(self.attached_metrics)
         self.embedding_stores: dict[str, EmbeddingStore] = {}
         """Cached vectors by encoder, kept between trainings of this model."""
-        num_groups = getattr(self._loss, "num_groups", None)
-        self.label_index = None if num_groups is None else LabelIndex(num_groups)
-        """Classes of the labels, for a loss with class weights."""
+        self.label_indexes = LabelIndexes(self._loss)
+        """Classes of the labels, for each loss with class weights."""
         self._looked_at = 0
+        self._own_steps: OwnSteps | None = None
+        self._logs_every_step = True
+        self._compiled: Callable[..., tuple[Tensor, dict[str, Tensor]]] | None = None
         self._train_loaders: list[SimilarityDataLoader[Any]] = []
+        self._labels: list[DataSetLabels] = []
         self._validation_total: tuple[Tensor | float, int] = (0.0, 0)
         self.loss_by_source = False
         """Whether each data set is trained with the loss of its own name; `fit` sets it."""
@@ -117,6 +126,14 @@ class TrainableModel(pl.LightningModule, ABC):
     def loss(self) -> SimilarityLoss:
         """The loss that `configure_loss` returned."""
         return self._loss
+
+    @property
+    def label_index(self) -> LabelIndex | None:
+        """Classes of the labels, which all losses with class weights share; None where no loss has any.
+
+        Where each of several data sets has a loss of its own, each has an index of its own in `label_indexes`.
+        """
+        return self.label_indexes.of(None)
 
     @property
     def has_memory(self) -> bool:
@@ -147,7 +164,7 @@ class TrainableModel(pl.LightningModule, ABC):
         optimizer = torch.optim.AdamW(parameters, lr=self.lr, weight_decay=self.weight_decay)
         if not self.warmup_steps and self.lr_schedule == "constant":
             return optimizer
-        factor = learning_rate_factor(self.warmup_steps, self.lr_schedule, self.trainer.estimated_stepping_batches)
+        factor = learning_rate_factor(self.warmup_steps, self.lr_schedule, self._number_of_steps())
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
@@ -208,22 +225,34 @@ class TrainableModel(pl.LightningModule, ABC):
         """
         return self.loss.compute(embeddings, self.loss_targets(targets))
 
-    def loss_targets(self, targets: GroupTargets | PairTargets) -> GroupTargets | PairTargets:
+    def loss_targets(
+        self, targets: GroupTargets | PairTargets, source: str | None = None
+    ) -> GroupTargets | PairTargets:
         """Targets as the loss takes them: for class weights, groups become classes.
 
         Args:
             targets: Targets with groups as ids of labels.
+            source: Name of the data set that they are from; it matters where each has a loss of its own.
 
         Returns:
             Targets with groups in 0..G−1, negative where unknown, if the loss has class weights; else the same.
         """
-        if self.label_index is None or not isinstance(targets, GroupTargets):
+        index = self.label_indexes.of(source if self.loss_by_source else None)
+        if index is None or not isinstance(targets, GroupTargets):
             return targets
-        return GroupTargets(groups=self.label_index(targets.groups))
+        return GroupTargets(groups=index(targets.groups))
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """One training step, called by Lightning."""
-        return self._step(batch, batch_idx, TrainStage.TRAIN)
+    def training_step(self, batch: Batch, batch_idx: int) -> Any:
+        """One training step, called by Lightning; makes its own optimizer step where the Trainer needs no other."""
+        if self._own_steps is None:
+            return self._step(batch, batch_idx, TrainStage.TRAIN)
+        self.automatic_optimization = True
+        loss = self._step(batch, batch_idx, TrainStage.TRAIN)
+        self._own_steps.step(loss)
+        return {"loss": loss.detach()}
+
+    # Lightning asks for the signature in every step; kept, it need not be worked out each time.
+    training_step.__signature__ = inspect.signature(training_step)  # type: ignore[attr-defined]
 
     def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """One validation step, called by Lightning."""
@@ -236,14 +265,16 @@ class TrainableModel(pl.LightningModule, ABC):
     def save_servable(self, path: str | PathLike[str]) -> None:
         """Saves encoders and head as a folder that `SimilarityModel.load` reads.
 
-        A loss with class weights adds them and the labels, so that `SimilarityModel.classify` works.
+        A loss with class weights adds them and the labels, so that `SimilarityModel.classify` works; of several such
+        losses, one data set's each or not, the one that `trained_class_weights` prefers does.
 
         Args:
             path: The folder.
         """
         if self.label_index is not None:
-            self.model.labels = list(self.label_index.labels)
-            self.model.class_weights = trained_class_weights(self.loss, self.label_index.labels)
+            classes = trained_class_weights(self.loss, self.label_indexes)
+            self.model.labels = list(self.label_index.labels if classes is None else classes.labels)
+            self.model.class_weights = classes
         self.model.save(path)
 
     def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Batch:  # noqa: ARG002
@@ -261,10 +292,15 @@ class TrainableModel(pl.LightningModule, ABC):
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:  # noqa: ARG002
         """Moves a batch, called by Lightning."""
+        if self._own_steps is not None and self._own_steps.training:
+            # Until this batch's training step, which sets it back: it tells Lightning's loop who makes the step.
+            self.automatic_optimization = False
         return batch.to(device)
 
     def on_train_start(self) -> None:
-        """Warns, by name, of parameters of the loss that the optimizers leave out."""
+        """Warns, by name, of parameters of the loss that the optimizers leave out, and looks for the short way."""
+        self._own_steps = OwnSteps(self.trainer) if may_step_itself(self, self.trainer, TrainableModel) else None
+        self._logs_every_step = logs_every_step(self.trainer)
         held = {id(p) for one in self.trainer.optimizers for group in one.param_groups for p in group["params"]}
         left_out = [name for name, p in self.loss.named_parameters() if p.requires_grad and id(p) not in held]
         if left_out:
@@ -275,15 +311,44 @@ class TrainableModel(pl.LightningModule, ABC):
                 stacklevel=2,
             )
 
-    def start_training(self, loaders: list[SimilarityDataLoader[Any]]) -> None:
+    def check_memory_device(self, device: torch.device) -> None:
+        """Refuses to train where the memory cannot lie as `configure_xbm` says; `fit` calls it.
+
+        Args:
+            device: Where the model will train.
+
+        Raises:
+            ValueError: The memory is to lie on a GPU, and the model trains on something else.
+        """
+        if self._xbm_config is not None:
+            self._xbm_config.check_device(device)
+
+    def start_training(self, loaders: list[SimilarityDataLoader[Any]], labels: Iterable[DataSetLabels] = ()) -> None:
         """Forgets what an earlier training left behind; `fit` calls it.
 
         Args:
             loaders: The training data, whose samplers are told the epoch.
+            labels: The training data's labels.
         """
         self._train_loaders = loaders
+        self._labels = list(labels)
         self._looked_at = 0
+        if self._memory is not None:
+            self._memory.forget()
         self._metrics = RunningMetrics(self.attached_metrics)
+        if self.compile_step:
+            self._compiled = torch.compile(self._head_and_loss)
+
+    def end_training(self) -> None:
+        """Lets go of the Trainer; `fit` calls it, whatever ended the training."""
+        self._own_steps = None
+        self.automatic_optimization = True
+        self._compiled = None
+
+    def on_fit_start(self) -> None:
+        """Takes up the training data's labels again: a checkpoint may just have brought others."""
+        for labels in self._labels:
+            self.label_indexes.learn(labels)
 
     def on_train_epoch_start(self) -> None:
         """Starts the epoch's metrics anew, and tells samplers that ask for it which epoch begins."""
@@ -319,6 +384,20 @@ class TrainableModel(pl.LightningModule, ABC):
         """Logs the test sets' metrics."""
         self._log_metrics(self._metrics.evaluate(TrainStage.TEST))
 
+    def _number_of_steps(self) -> float:
+        try:
+            trainer = self.trainer
+        except RuntimeError as error:  # no Trainer: a loop of one's own
+            if self.lr_schedule != "cosine":
+                return math.inf
+            raise ValueError(
+                "lr_schedule='cosine' needs to know the number of steps, which without a Trainer only your loop knows. "
+                "Set lr_schedule='constant', and give the optimizer torch's LambdaLR with "
+                "quaterion.train.learning_rate.learning_rate_factor(warmup_steps, 'cosine', total_steps)."
+            ) from error
+        steps = trainer.estimated_stepping_batches
+        return math.inf if steps < 0 else steps  # -1: an iterable data set without a length
+
     def _run(self, key: str, inputs: Any) -> Tensor:
         vectors = self.model.run_encoder(key, inputs)
         # On a GPU looking at values makes the step wait, so only the first batches are looked at there.
@@ -332,11 +411,17 @@ class TrainableModel(pl.LightningModule, ABC):
         return vectors
 
     def _step(self, batch: Batch, batch_idx: int, stage: TrainStage, dataloader_idx: int = 0) -> Tensor:
-        embeddings = self.embed(batch.features)
-        loss = self._loss_of_batch(embeddings, batch, stage)
+        logged = stage is not TrainStage.TRAIN or self._is_logged(batch_idx)
+        # What is compiled are head and loss; encoders that run are left as they are.
+        compiled = self._compiled if stage is TrainStage.TRAIN and not batch.features.inputs else None
+        embeddings, parts = (compiled or self._head_and_loss)(batch)
+        loss = self.loss.weigh(parts) if isinstance(self.loss, CombinedLoss) else parts[""]
         if stage is TrainStage.TRAIN and self._memory is not None:
             loss = loss + self._memory_loss(self._memory, embeddings, batch.targets)
-        self.log(f"{stage}_loss", loss.detach(), prog_bar=True, batch_size=len(embeddings))
+        if logged:
+            for name, value in parts.items() if isinstance(self.loss, CombinedLoss) else ():
+                self.log(f"{stage}_loss_{name}", value.detach(), batch_size=len(embeddings))
+            self.log(f"{stage}_loss", loss.detach(), prog_bar=True, batch_size=len(embeddings))
         if stage is TrainStage.VALIDATION:
             total, count = self._validation_total
             self._validation_total = total + loss.detach() * len(embeddings), count + len(embeddings)
@@ -349,22 +434,37 @@ class TrainableModel(pl.LightningModule, ABC):
         self._log_metrics(self._metrics.update(embeddings.detach(), batch.targets, stage, dataloader_idx))
         return loss
 
-    def _loss_of_batch(self, embeddings: Tensor, batch: Batch, stage: TrainStage) -> Tensor:
+    def _is_logged(self, batch_idx: int) -> bool:
+        """Whether the loss of a training step is logged: those that loggers and the end of an epoch will look at."""
+        trainer: Any = self.trainer
+        return (
+            self._logs_every_step
+            or batch_idx == 0
+            or batch_idx + 1 == trainer.num_training_batches
+            or trainer.is_last_batch
+            or (trainer.global_step + 1) % (trainer.log_every_n_steps or 1) == 0
+            or trainer.global_step + 1 == trainer.max_steps
+        )
+
+    def _head_and_loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Embeddings of a batch, and the parts of its loss by name; a loss that is not combined is the part ""."""
+        embeddings = self.embed(batch.features)
         if not isinstance(self.loss, CombinedLoss):
-            return self.compute_loss(embeddings, batch.targets)
-        targets = self.loss_targets(batch.targets)
+            return embeddings, {"": self.compute_loss(embeddings, batch.targets)}
+        targets = self.loss_targets(batch.targets, batch.source)
         if self.loss_by_source and batch.source is not None:
-            parts = {batch.source: self.loss.loss_of(batch.source).compute(embeddings, targets)}
-        else:
-            parts = self.loss.parts(embeddings, targets)
-        for name, value in parts.items():
-            self.log(f"{stage}_loss_{name}", value.detach(), batch_size=len(embeddings))
-        return self.loss.weigh(parts)
+            return embeddings, {batch.source: self.loss.loss_of(batch.source).compute(embeddings, targets)}
+        return embeddings, self.loss.parts(embeddings, targets)
 
     def _new_memory(self) -> CrossBatchMemory | None:
+        if not isinstance(self._xbm_config, XbmConfig | None):
+            raise TypeError(
+                f"{type(self).__name__}.configure_xbm returned {self._xbm_config!r}; expected an XbmConfig, or None."
+            )
         if self._xbm_config is None or self.model.head is None:
             return None
-        return CrossBatchMemory(self._xbm_config, self.model.head.output_size)
+        pairs = getattr(self._loss, "target_type", None) is PairTargets
+        return CrossBatchMemory(self._xbm_config, self.model.head.output_size, num_tags=2 if pairs else 1)
 
     def _memory_loss(
         self, memory: CrossBatchMemory, embeddings: Tensor, targets: GroupTargets | PairTargets
@@ -373,13 +473,14 @@ class TrainableModel(pl.LightningModule, ABC):
         targets = self.loss_targets(targets)
         value: Tensor | float = 0.0
         if len(memory) and self.global_step >= config.start_iteration:
-            past, tags = (tensor.to(embeddings.device) for tensor in memory.read())
-            value = config.weight * self.loss.compute(embeddings, targets, memory=(past.to(embeddings.dtype), tags))
+            past, *tags = (tensor.to(embeddings.device) for tensor in memory.read())
+            value = config.weight * self.loss.compute(embeddings, targets, memory=(past.to(embeddings.dtype), *tags))
         if isinstance(targets, GroupTargets):
             memory.enqueue(embeddings, targets.groups)
         else:  # partners of later anchors' rivals: the second object of each pair
             rows = targets.pairs[:, 1]
-            memory.enqueue(embeddings.index_select(0, rows), targets.ids.index_select(0, rows))
+            kept = (embeddings, targets.ids, targets.subgroups)
+            memory.enqueue(*(tensor.index_select(0, rows) for tensor in kept))
         return value
 
     def _log_metrics(self, values: Iterable[MetricValue]) -> None:

@@ -1,4 +1,4 @@
-"""Enumerations that every floor may use."""
+"""Enumerations and checks of numbers that every floor may use."""
 
 from quaterion.utils.enums import TrainStage
 

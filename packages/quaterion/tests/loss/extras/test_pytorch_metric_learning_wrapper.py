@@ -57,6 +57,7 @@ WITH_CLASS_WEIGHTS: list[Factory] = [
     lambda: losses.SoftTripleLoss(6, 16),
     lambda: losses.SphereFaceLoss(6, 16),
     lambda: losses.SubCenterArcFaceLoss(num_classes=6, embedding_size=16),
+    lambda: losses.MultipleLosses([losses.TripletMarginLoss(), losses.ArcFaceLoss(6, 16), losses.ProxyNCALoss(6, 16)]),
 ]
 MINERS: list[Factory] = [
     lambda: miners.AngularMiner(),
@@ -115,6 +116,25 @@ def test_losses_with_class_weights_know_their_groups_and_skip_unknown_ones(build
     known = groups >= 0
     assert torch.allclose(wrapped(EMBEDDINGS, groups), loss(EMBEDDINGS[known], groups[known]))
     assert wrapped(EMBEDDINGS, torch.full_like(groups, -1)) == 0
+
+
+@pytest.mark.parametrize("build", WITH_CLASS_WEIGHTS, ids=name)
+def test_class_weights_classify(build: Factory) -> None:
+    wrapped = PytorchMetricLearningWrapper(build())
+    vectors = wrapped.class_vectors
+    if isinstance(wrapped.loss, losses.MarginLoss):  # its weight of a class is one number
+        assert vectors is None
+        return
+    assert vectors is not None
+    # One vector of each class: as embeddings they fit their own classes, and not those of others.
+    embeddings, classes = vectors.detach().unflatten(0, (6, -1))[:, 0], torch.arange(6)
+    own = [wrapped(embeddings[[c]].repeat(2, 1), torch.tensor([c, c])) for c in classes.tolist()]
+    other = [wrapped(embeddings[[c]].repeat(2, 1), torch.tensor([(c + 1) % 6] * 2)) for c in classes.tolist()]
+    assert all(mine < theirs for mine, theirs in zip(own, other, strict=True))
+
+
+def test_losses_over_pairs_have_no_class_weights() -> None:
+    assert PytorchMetricLearningWrapper(losses.TripletMarginLoss()).class_vectors is None
 
 
 @pytest.mark.parametrize("build", WITHIN_THE_BATCH, ids=name)

@@ -55,13 +55,20 @@ class PytorchMetricLearningWrapper(GroupLoss):
             )
         self.loss = loss
         self.miner = miner
-        self.num_groups = _num_classes(loss)
+        # A container, such as MultipleLosses, may hold several: the groups must fit each of them.
+        self.num_groups = min((count for count, _ in _classifiers(loss)), default=None)
         self._takes_reference = self._try_reference()
 
     @property
     def supports_memory(self) -> bool:
         """Whether the loss and the miner take reference embeddings."""
         return self._takes_reference
+
+    @property
+    def class_vectors(self) -> Tensor | None:
+        """`[G·k, D]` class weights of the loss, or of the first with some in a container; None without."""
+        vectors = (_class_vectors(module) for _, module in _classifiers(self.loss))
+        return next((found for found in vectors if found is not None), None)
 
     def _try_reference(self) -> bool:
         # Which losses of the library take a reference is written nowhere but in what they raise: a copy is tried, now,
@@ -110,7 +117,22 @@ class PytorchMetricLearningWrapper(GroupLoss):
         return value
 
 
-def _num_classes(loss: object) -> int | None:
+def _classifiers(loss: Any) -> list[tuple[int, nn.Module]]:
+    """The loss's modules that know classes, and how many."""
+    counts = ((_num_classes(module), module) for module in loss.modules())
+    return [(count, module) for count, module in counts if count is not None]
+
+
+def _class_vectors(module: nn.Module) -> Tensor | None:
+    proxies = getattr(module, "proxies", None)
+    if isinstance(proxies, Tensor):
+        return proxies
+    # [D, G·k] elsewhere.
+    weights = (getattr(module, name, None) for name in ("W", "fc", "weight"))
+    return next((weight.T for weight in weights if isinstance(weight, Tensor)), None)
+
+
+def _num_classes(loss: nn.Module) -> int | None:
     proxies, weight, beta = (getattr(loss, name, None) for name in ("proxies", "W", "beta"))
     count = getattr(loss, "num_classes", None)
     if isinstance(count, int) and count > 0:

@@ -1,7 +1,12 @@
 """Configuration of cross-batch memory."""
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
+
+import torch
+
+from quaterion.utils.numbers import is_number, is_whole_number
 
 __all__ = ["XbmConfig", "XbmDevice"]
 
@@ -14,7 +19,7 @@ class XbmDevice(StrEnum):
     CPU = "cpu"
     """In main memory, copied to the model's device in every step."""
     CUDA = "cuda"
-    """On the GPU, with the model."""
+    """On the GPU, with the model; an error where the Trainer uses none."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +34,7 @@ class XbmConfig:
         device: Where the memory lies.
 
     Raises:
-        ValueError: A number is out of its range.
+        ValueError: A number is out of its range, or the device is unknown.
 
     Example:
         >>> XbmConfig(buffer_size=4096).weight
@@ -42,10 +47,29 @@ class XbmConfig:
     device: XbmDevice = XbmDevice.AUTO
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "device", XbmDevice(self.device))
-        if not self.weight > 0:
+        try:
+            object.__setattr__(self, "device", XbmDevice(self.device))
+        except ValueError:
+            allowed = ", ".join(repr(one.value) for one in XbmDevice)
+            raise ValueError(f"XbmConfig got device={self.device!r}; expected one of {allowed}.") from None
+        if not is_number(self.weight) or not 0 < self.weight < math.inf:
             raise ValueError(f"XbmConfig got weight={self.weight!r}; expected a positive number.")
-        if self.buffer_size < 1:
+        if not is_whole_number(self.buffer_size) or self.buffer_size < 1:
             raise ValueError(f"XbmConfig got buffer_size={self.buffer_size!r}; expected an int of at least 1.")
-        if self.start_iteration < 0:
-            raise ValueError(f"XbmConfig got start_iteration={self.start_iteration!r}; expected 0 or more.")
+        if not is_whole_number(self.start_iteration) or self.start_iteration < 0:
+            raise ValueError(f"XbmConfig got start_iteration={self.start_iteration!r}; expected an int of 0 or more.")
+
+    def check_device(self, device: torch.device) -> None:
+        """Refuses a Trainer without the device that the memory is to lie on.
+
+        Args:
+            device: Where the model trains.
+
+        Raises:
+            ValueError: The memory is to lie on a GPU, and the model trains on something else.
+        """
+        if self.device is XbmDevice.CUDA and device.type != "cuda":
+            raise ValueError(
+                f"XbmConfig(device='cuda') wants the memory on a GPU, but the Trainer uses {device.type!r}. Use "
+                "XbmDevice.AUTO, or a Trainer with accelerator='gpu'."
+            )
