@@ -103,7 +103,7 @@ def test_a_damaged_shard_is_named_set_aside_and_the_others_stay(tmp_path, caplog
     store = new_store(folder)
     lost = [1, 2, 3, 4] if damage in {"delete", "zero"} else [3, 4]  # the end of the file belongs to the last shard
     kept = [n for n in [1, 2, 3, 4] if n not in lost]
-    assert str(file) in caplog.text and "2 vectors are set aside" in caplog.text
+    assert str(file) in caplog.text and "These 2 vectors are set aside" in caplog.text
     assert (store.rows(keys_of(lost)) < 0).all()
     assert torch.equal(store.take(store.rows(keys_of(kept))), torch.from_numpy(vectors_of(kept).reshape(-1, 3)))
     store.add(keys_of(lost), vectors_of(lost))

@@ -8,8 +8,9 @@ import torch
 from torch.utils.data import BatchSampler, IterableDataset, RandomSampler, WeightedRandomSampler
 
 from quaterion import Quaterion
+from quaterion.cache import EmbeddingStore
 from quaterion.dataset import GroupSimilarityDataLoader, PairsSimilarityDataLoader, SimilarityPairSample
-from quaterion.loss import ContrastiveLoss, MultipleNegativesRankingLoss
+from quaterion.loss import ContrastiveLoss, MultipleNegativesRankingLoss, TripletLoss
 from quaterion.train import prepare_batches
 from quaterion.train.cache import CacheConfig, CacheType
 from quaterion_models.heads import SkipConnectionHead, SwitchHead
@@ -74,6 +75,39 @@ def test_cached_and_uncached_training_give_the_same_losses_from_pairs(name, loss
         model = model_type(caches=caches, loss=loss(), head=head)
         runs.append(losses_of(model, make_trainer(max_epochs=2), PairsSimilarityDataLoader(**LOADERS[name](pair_data))))
     assert len(runs[0]) >= 4
+    assert runs[1] == pytest.approx(runs[0], rel=1e-5)
+
+
+COMPOSED = {
+    "P x K": lambda groups, pairs: (
+        GroupSimilarityDataLoader(groups, groups_per_batch=3, samples_per_group=4), TripletLoss,
+    ),
+    "P x K, generator": lambda groups, pairs: (
+        GroupSimilarityDataLoader(
+            groups, groups_per_batch=3, samples_per_group=4, generator=torch.Generator().manual_seed(3)
+        ),
+        TripletLoss,
+    ),
+    "unique subgroups": lambda groups, pairs: (
+        PairsSimilarityDataLoader(pairs, unique_subgroups=True, batch_size=10), MultipleNegativesRankingLoss,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", COMPOSED)
+def test_composed_batches_and_several_validation_sets_are_the_same_with_and_without_the_cache(
+    name, model_type, group_data, pair_data, make_trainer
+):
+    runs = []
+    for caches in (None, CacheConfig()):
+        loader, loss = COMPOSED[name](group_data, pair_data)
+        torch.manual_seed(1)
+        model = model_type(caches=caches, loss=loss())
+        data = pair_data if loss is MultipleNegativesRankingLoss else group_data
+        kind = type(loader)
+        validation = [kind(data[:30], batch_size=7), kind(data[10:], batch_size=16)]
+        runs.append(losses_of(model, make_trainer(max_epochs=3), loader, validation))
+    assert len(runs[0]) > 20
     assert runs[1] == pytest.approx(runs[0], rel=1e-5)
 
 
@@ -285,6 +319,26 @@ def test_without_a_trainer_the_defaults_are_used(model_type, group_data, tmp_pat
     Quaterion.fit(model, None, loader, loader)
     assert model.steps[0][0] == "validation" or model.steps[0][0] == "train"
     assert len(model.steps) > 5
+
+
+def test_a_store_of_vectors_computed_elsewhere_serves_instead_of_the_encoder(
+    model_type, encoder_type, group_data, make_trainer
+):
+    runs = []
+    for elsewhere in (False, True):
+        torch.manual_seed(1)
+        encoder = encoder_type().eval()
+        model = model_type(caches=CacheConfig(), encoders=encoder)
+        if elsewhere:
+            objects = [sample.obj for sample in group_data]
+            with torch.no_grad():
+                vectors = encoder.layer(torch.tensor(objects))
+            store = EmbeddingStore.from_vectors(objects, vectors, fingerprint=encoder.fingerprint())
+            model.embedding_stores["default"] = store
+        loader = GroupSimilarityDataLoader(group_data, batch_size=16, shuffle=True)
+        runs.append(losses_of(model, make_trainer(max_epochs=2), loader))
+        assert int(encoder.encoded) == (0 if elsewhere else 45)
+    assert runs[1] == pytest.approx(runs[0], rel=1e-5)
 
 
 def test_a_plain_loop_over_prepared_batches_trains(model_type, group_data):

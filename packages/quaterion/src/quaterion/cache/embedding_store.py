@@ -1,10 +1,9 @@
 """Vectors of objects by content: in memory, or in a folder that outlives the process."""
 
+import itertools
 import logging
-import os
 import time
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -24,8 +23,9 @@ from quaterion.cache.manifest import (
     folder_lock,
     read_manifest,
 )
-from quaterion.cache.parts import DamagedShardError, Part
+from quaterion.cache.parts import Part
 from quaterion.cache.segments import MemorySegment, Segment, merged
+from quaterion.cache.store_check import damaged_shards
 from quaterion.cache.store_writer import StoreWriter, tidy
 from quaterion_models.content_key import content_key
 
@@ -233,7 +233,7 @@ class EmbeddingStore:
         return self._segments[0].tensor if len(self._segments) == 1 else None
 
     def forget_index(self) -> None:
-        """Frees the memory of the index of keys (24 bytes a row), which is built again when it is needed."""
+        """Frees the memory of the index of keys (12 bytes a row), which is built again when it is needed."""
         self._index = None
 
     def take(self, rows: NDArray[np.int64] | Tensor) -> Tensor:
@@ -421,7 +421,12 @@ class EmbeddingStore:
 
     def _read_shards(self, folder: Path, found: Manifest) -> None:
         new = sorted(set(found.shards) - self._known)
-        damaged = set(check_shards(folder, replace(found, shards=tuple(new))))
+        damaged = damaged_shards(folder, replace(found, shards=tuple(new)))
+        for one in itertools.chain.from_iterable(damaged.values()):
+            logger.warning(
+                "%s is damaged in rows %d to %d: %s. These %d vectors are set aside and encoded again.",
+                one.file, one.start, one.start + one.rows - 1, one.problem, one.rows,
+            )  # fmt: skip
         for shard in new:
             if shard not in damaged:
                 self._accept(folder, shard)
@@ -433,30 +438,6 @@ class EmbeddingStore:
         self._segments = merged(self._segments, Part(folder, shard.part, self.dimension, self._about.dtype), shard)
         self._known.add(shard)
         self._index = None
-
-
-def check_shards(folder: Path, manifest: Manifest) -> dict[Shard, str]:
-    """Compares shards with their checksums, on all cores, and warns of each that is damaged.
-
-    Args:
-        folder: The store's folder.
-        manifest: Whose shards to compare.
-
-    Returns:
-        What is wrong, for each damaged shard.
-    """
-
-    def check(shard: Shard) -> str | None:
-        try:
-            Part(folder, shard.part, manifest.dimension, manifest.dtype).check(shard)
-        except DamagedShardError as error:
-            logger.warning("%s: its %d vectors are set aside and encoded again.", error, shard.rows)
-            return str(error)
-        return None
-
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        problems = dict(zip(manifest.shards, pool.map(check, manifest.shards), strict=True))
-    return {shard: problem for shard, problem in problems.items() if problem is not None}
 
 
 def _content_keys(objects: Keys | Iterable[Any]) -> Keys:

@@ -1,7 +1,7 @@
 """Filling a store: what is missing, in length-sorted batches, through the encoder once."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +26,9 @@ WAIT_SECONDS = 0.2
 
 CPU_BATCH_SIZE = 32
 LARGEST_BATCH_SIZE = 4096
+
+AHEAD_BATCHES, AHEAD_BYTES = 32, 2**24
+"""How much is prepared before it is encoded."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,7 @@ class Filling:
         encoded = 0
         try:
             with undisturbed_randomness():
-                for inputs, read in loader:
+                for inputs, read in _read_ahead(loader):
                     planned = batches.claimed.pop(0)
                     self._check_same(planned, read)
                     self.store.add(keys[planned], self._vectors(inputs, len(planned)))
@@ -207,6 +210,34 @@ class _ClaimedBatches:
                 if len(ours):
                     self.claimed.append(ours)
                     yield self._numbers.references(ours)
+
+
+def _read_ahead(batches: Iterable[tuple[Any, bytes]]) -> Iterator[tuple[Any, bytes]]:
+    """The same batches, several prepared at a time.
+
+    After a forward torch's threads wait for work by spinning, for some milliseconds. A tokenizer that runs between two
+    forwards shares the cores with them, and takes several times as long.
+    """
+    ahead: list[tuple[Any, bytes]] = []
+    size = 0
+    for batch in batches:
+        ahead.append(batch)
+        size += _size(batch[0])
+        if size >= AHEAD_BYTES or len(ahead) == AHEAD_BATCHES:
+            yield from ahead
+            ahead, size = [], 0
+    yield from ahead
+
+
+def _size(inputs: Any) -> int:
+    """Bytes of an encoder's input; as much as may be read ahead where that is not known."""
+    if isinstance(inputs, Tensor):
+        return inputs.nbytes
+    if isinstance(inputs, Mapping):
+        return sum(map(_size, inputs.values()))
+    if isinstance(inputs, list | tuple):
+        return sum(map(_size, inputs))
+    return len(inputs) if isinstance(inputs, str | bytes) else AHEAD_BYTES
 
 
 def _check_vectors(vectors: Tensor, *, count: int, dimension: int, name: str) -> None:

@@ -53,8 +53,8 @@ def plan_fill(
     Returns:
         The plan, empty if nothing is missing.
     """
-    first, _ = distinct_keys(keys)
-    missing = first[store.rows(keys[first]) < 0]
+    missing = np.flatnonzero(store.rows(keys) < 0)
+    missing = missing[distinct_keys(keys[missing])[0]]
     words = np.ascontiguousarray(keys[missing]).view(">u8")
     order = np.lexsort((words[:, 1], words[:, 0], -lengths[missing]))
     return FillPlan(missing[order], batch_size)

@@ -1,4 +1,4 @@
-"""Rows of 128-bit keys, found by binary search in arrays: 24 bytes a key, no Python object for any of them."""
+"""Rows of 128-bit keys, found by binary search in arrays: 12 bytes a key, no Python object for any of them."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,17 +8,19 @@ __all__ = ["KeyIndex", "distinct_keys"]
 Keys = NDArray[np.uint8]
 Rows = NDArray[np.int64]
 
+BLOCK = 2**18
+"""Keys looked up at a time, so that what is needed in between stays small beside the keys."""
 
-def _halves(keys: Keys) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
-    words = np.ascontiguousarray(keys).view(">u8").astype(np.uint64)
-    return words[:, 0], words[:, 1]
+
+def _first_half(keys: Keys) -> NDArray[np.uint64]:
+    return np.ascontiguousarray(keys).view(">u8")[:, 0].astype(np.uint64)
 
 
 class KeyIndex:
     """Finds the row of each key; of equal keys the first row counts.
 
     Args:
-        keys: uint8 `[N, 16]`.
+        keys: uint8 `[N, 16]`; kept, not copied.
 
     Example:
         >>> keys = np.arange(32, dtype=np.uint8).reshape(2, 16)
@@ -27,9 +29,11 @@ class KeyIndex:
     """
 
     def __init__(self, keys: Keys) -> None:
-        high, low = _halves(keys)
-        self._order: Rows = np.lexsort((low, high))  # stable: equal keys stay in row order
-        self._high, self._low = high[self._order], low[self._order]
+        high = _first_half(keys)
+        order = high.argsort(kind="stable")  # equal keys stay in the order of their rows
+        self._keys = keys
+        self._order = order.astype(np.int32 if len(keys) < 2**31 else np.int64)
+        self._high = high[order]
         starts = np.flatnonzero(np.diff(self._high, prepend=self._high[:1] + 1)) if len(keys) else np.empty(0, int)
         runs = np.diff(starts, append=len(keys))
         self._longest_run = int(runs.max()) if len(runs) else 0
@@ -43,14 +47,25 @@ class KeyIndex:
         Returns:
             int64 `[M]`.
         """
-        high, low = _halves(keys)
+        found = np.full(len(keys), -1, dtype=np.int64)
+        if self._longest_run:
+            for start in range(0, len(keys), BLOCK):
+                found[start : start + BLOCK] = self._rows_of_block(keys[start : start + BLOCK])
+        return found
+
+    def _rows_of_block(self, keys: Keys) -> Rows:
+        high = _first_half(keys)
         found = np.full(len(keys), -1, dtype=np.int64)
         position = np.searchsorted(self._high, high)
         # Keys that share their first half lie side by side; the longest such run is 1 but for equal keys.
         for step in range(self._longest_run):
-            candidate = np.minimum(position + step, len(self._high) - 1)
-            same = (found < 0) & (self._high[candidate] == high) & (self._low[candidate] == low)
-            found[same] = self._order[candidate[same]]
+            open_ = np.flatnonzero(found < 0)
+            candidate = np.minimum(position[open_] + step, len(self._high) - 1)
+            rows = self._order[candidate]
+            same = (self._high[candidate] == high[open_]) & (self._keys[rows, 8:] == keys[open_, 8:]).all(axis=1)
+            found[open_[same]] = rows[same]
+            if not (self._high[candidate] == high[open_])[~same].any():
+                break  # nobody shares a first half with a key that is not its own
         return found
 
 
@@ -68,8 +83,6 @@ def distinct_keys(keys: Keys) -> tuple[Rows, Rows]:
         >>> first.tolist(), inverse.tolist()
         ([0, 1], [0, 1, 0])
     """
-    if not len(keys):
-        return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
     place = KeyIndex(keys).rows(keys)  # the first place of an equal key
-    first, inverse = np.unique(place, return_inverse=True)
-    return first, inverse.astype(np.int64)
+    new = place == np.arange(len(keys))
+    return np.flatnonzero(new), (np.cumsum(new) - 1)[place]

@@ -10,11 +10,7 @@ from numpy.typing import NDArray
 from quaterion.cache.files import write_at
 from quaterion.cache.manifest import KEY_BYTES, Shard, digest
 
-__all__ = ["DamagedShardError", "Part"]
-
-
-class DamagedShardError(ValueError):
-    """Rows of a part are missing or are not what was written."""
+__all__ = ["Part"]
 
 
 @dataclass(frozen=True)
@@ -106,27 +102,6 @@ class Part:
             `[rows, D]`.
         """
         return _mapped(self.vectors_file, self._stored, start, (rows, self.dimension))
-
-    def check(self, shard: Shard) -> None:
-        """Compares a shard's rows with their checksums.
-
-        Args:
-            shard: A shard of this part.
-
-        Raises:
-            DamagedShardError: A file is missing, too short, or not what was written; the message names it.
-        """
-        rows = f"rows {shard.start:,} to {shard.stop - 1:,}"
-        for file, row_bytes, expected, read in (
-            (self.keys_file, KEY_BYTES, shard.keys_digest, self.keys),
-            (self.vectors_file, self.row_bytes, shard.vectors_digest, self.vectors),
-        ):
-            if not file.is_file():
-                raise DamagedShardError(f"{file} is missing")
-            if file.stat().st_size < shard.stop * row_bytes:
-                raise DamagedShardError(f"{file} is damaged: it ends before {rows}")
-            if digest(_bytes_of(read(shard.start, shard.rows))) != expected:
-                raise DamagedShardError(f"{file} is damaged: {rows} are not what was written")
 
 
 def _bytes_of(array: NDArray[Any]) -> memoryview:

@@ -10,7 +10,7 @@ from pathlib import Path
 from quaterion.cache.manifest import KEY_BYTES, Manifest, Shard, read_manifest
 from quaterion.cache.parts import Part
 
-__all__ = ["Damage", "check_store"]
+__all__ = ["Damage", "check_store", "damaged_shards"]
 
 CHUNK = 2**20
 
@@ -32,13 +32,40 @@ class Damage:
     problem: str
 
 
+def damaged_shards(
+    folder: Path, manifest: Manifest, advance: Callable[[int], object] = lambda _: None
+) -> dict[Shard, list[Damage]]:
+    """Compares every shard of a store with its checksums, on all cores.
+
+    Files are read, not mapped: somebody may cut one meanwhile, and a process that reads a mapped file behind its end is
+    killed.
+
+    Args:
+        folder: The store's folder.
+        manifest: Its manifest.
+        advance: Gets the number of rows after each shard.
+
+    Returns:
+        What is wrong with each damaged shard.
+
+    Example:
+        >>> damaged_shards(Path("vectors"), Manifest(fingerprint="f0", encoder="E", dimension=2, dtype="float32"))
+        {}
+    """
+    damaged: dict[Shard, list[Damage]] = {}
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        found = pool.map(lambda shard: _damages(folder, manifest, shard), manifest.shards)
+        for shard, damages in zip(manifest.shards, found, strict=True):
+            advance(shard.rows)
+            if damages:
+                damaged[shard] = damages
+    return damaged
+
+
 def check_store(
     folder: Path, manifest: Manifest, advance: Callable[[int], object] = lambda _: None
 ) -> tuple[Damage, ...]:
-    """Compares every shard of a store with its checksums, on all cores.
-
-    Files are read, not mapped: a training that mends the store meanwhile may cut one, and a process that reads a
-    mapped file behind its end is killed.
+    """Compares a store that others may mend meanwhile with its checksums.
 
     Args:
         folder: The store's folder.
@@ -56,18 +83,13 @@ def check_store(
         >>> check_store(Path("vectors"), Manifest(fingerprint="f0", encoder="E", dimension=2, dtype="float32"))
         ()
     """
-    damages: list[tuple[Shard, list[Damage]]] = []
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        found = pool.map(lambda shard: _damages(folder, manifest, shard), manifest.shards)
-        for shard, damage in zip(manifest.shards, found, strict=True):
-            advance(shard.rows)
-            damages.append((shard, damage))
-    if not any(damage for _, damage in damages):
+    damaged = damaged_shards(folder, manifest, advance)
+    if not damaged:
         return ()
     # Rows that a training has set aside since are mended, not damaged.
     current = read_manifest(folder)
     named = set() if current is None else set(current.shards)
-    return _joined(one for shard, damage in damages if shard in named for one in damage)
+    return _joined(one for shard, damages in damaged.items() if shard in named for one in damages)
 
 
 def _damages(folder: Path, manifest: Manifest, shard: Shard) -> list[Damage]:

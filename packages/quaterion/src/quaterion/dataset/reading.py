@@ -245,6 +245,7 @@ def read_data_set(
     limit = _Limit(max_objects) if stream and not isinstance(loader.dataset, Sized) else None
     collate = _ReadChunk(type(loader), readings, model_collate, two_sided=two_sided, keep_objects=stream)
     chunks: list[_Chunk] = []
+    names: dict[int, Any] = {}
     complete = True
     stop = time.monotonic() + max_seconds
     with undisturbed_randomness():
@@ -259,7 +260,8 @@ def read_data_set(
                 raise type(error)(_renumbered(str(error), read)) from error
             if limit is not None:
                 chunk = limit.cut(chunk)
-            chunks.append(chunk)
+            names |= chunk.names
+            chunks.append(chunk._replace(names={}))  # millions of samples may have few labels
             if limit is not None and limit.reached:
                 break
             if time.monotonic() > stop:
@@ -272,7 +274,7 @@ def read_data_set(
     if not chunks:
         raise ValueError("The data set is empty. Expected at least one sample: check where its items come from.")
     reading = _join(chunks, readings, pairs=isinstance(loader, PairsSimilarityDataLoader))
-    reading.complete, reading.views = complete, views
+    reading.complete, reading.views, reading.label_names = complete, views, names
     return reading
 
 
@@ -359,9 +361,6 @@ def _join(chunks: list[_Chunk], readings: Mapping[str, ObjectReading], *, pairs:
         table = PairTable(offsets, scores, _tensor(subgroups), _tensor(ids))
     else:
         table = GroupTable(_tensor([chunk.labels["groups"] for chunk in chunks]))
-    names: dict[int, Any] = {}
-    for chunk in chunks:
-        names |= chunk.names
     return SampleReading(
         table=table,
         offsets=offsets,
@@ -371,7 +370,6 @@ def _join(chunks: list[_Chunk], readings: Mapping[str, ObjectReading], *, pairs:
         },
         lengths={name: np.concatenate([chunk.lengths[name] for chunk in chunks]) for name in readings},
         metas=_metas(chunks),
-        label_names=names,
         objects=None if chunks[0].objects is None else [obj for chunk in chunks for obj in chunk.objects or ()],
     )
 

@@ -23,6 +23,7 @@ from quaterion.dataset.similarity_data_loader import (
 from quaterion.eval.attached_metric import AttachedMetric
 from quaterion.loss import CombinedLoss, SimilarityLoss
 from quaterion.train.class_weights import trained_class_weights
+from quaterion.train.collapse import CollapseWatch
 from quaterion.train.label_indexes import DataSetLabels, LabelIndexes
 from quaterion.train.learning_rate import learning_rate_factor
 from quaterion.train.lightning import pl
@@ -112,6 +113,7 @@ class TrainableModel(pl.LightningModule, ABC):
         self._train_loaders: list[SimilarityDataLoader[Any]] = []
         self._labels: list[DataSetLabels] = []
         self._validation_total: tuple[Tensor | float, int] = (0.0, 0)
+        self._collapse = CollapseWatch(self._loss)
         self.loss_by_source = False
         """Whether each data set is trained with the loss of its own name; `fit` sets it."""
         self._xbm_config = self.configure_xbm()
@@ -333,6 +335,7 @@ class TrainableModel(pl.LightningModule, ABC):
         self._train_loaders = loaders
         self._labels = list(labels)
         self._looked_at = 0
+        self._collapse = CollapseWatch(self._loss)
         if self._memory is not None:
             self._memory.forget()
         self._metrics = RunningMetrics(self.attached_metrics)
@@ -361,6 +364,7 @@ class TrainableModel(pl.LightningModule, ABC):
     def on_validation_epoch_start(self) -> None:
         """Starts the validation metrics anew."""
         self._metrics.forget(TrainStage.VALIDATION)
+        self._collapse.start_epoch()
         self._validation_total = (0.0, 0)
 
     def on_test_epoch_start(self) -> None:
@@ -372,10 +376,13 @@ class TrainableModel(pl.LightningModule, ABC):
         self._log_metrics(self._metrics.evaluate(TrainStage.TRAIN))
 
     def on_validation_epoch_end(self) -> None:
-        """Logs the validation sets' metrics, and of several sets the mean loss over all their objects."""
+        """Logs the validation sets' metrics, and of several sets the mean loss over all their objects; warns once of a
+        model that maps all objects to one point.
+        """  # noqa: D205
         # Lightning's sanity check before training sees a few batches, which may hold no pair of equals.
         if not self.trainer.sanity_checking:
             self._log_metrics(self._metrics.evaluate(TrainStage.VALIDATION))
+            self._collapse.end_epoch()
         loss, count = self._validation_total
         if count and len(self.trainer.num_val_batches) > 1:
             self.log("validation_loss", loss / count, prog_bar=True)
@@ -425,6 +432,7 @@ class TrainableModel(pl.LightningModule, ABC):
         if stage is TrainStage.VALIDATION:
             total, count = self._validation_total
             self._validation_total = total + loss.detach() * len(embeddings), count + len(embeddings)
+            self._collapse.look(embeddings, batch.targets)
         self.process_results(
             embeddings=embeddings,
             targets=batch.targets.as_arguments(),
