@@ -302,9 +302,8 @@ def child_start(folder: str, count: str, fingerprint: str) -> dict[str, object]:
 def fill_folder(folder: Path, objects: Any, fingerprint: str, *, block: int = 4096) -> None:
     """A filled cache of random vectors, as training would leave it."""
     generator = np.random.default_rng(0)
-    store = EmbeddingStore(
-        fingerprint=fingerprint, dimension=DIMENSION, encoder="benchmark", folder=folder / f"{fingerprint[:32]}-float32"
-    )
+    place = CacheConfig(save_dir=folder).store_folder(fingerprint)
+    store = EmbeddingStore(fingerprint=fingerprint, dimension=DIMENSION, encoder="benchmark", folder=place)
     for start in range(0, len(objects), block):
         keys = b"".join(content_key(obj) for obj in objects[start : start + block])
         count = len(keys) // 16

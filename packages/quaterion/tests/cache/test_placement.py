@@ -113,7 +113,7 @@ def test_auto_says_where_the_vectors_lie_and_gives_the_same_ones(read_batches, f
     caplog.set_level("INFO", logger="quaterion")
     vectors, _ = read_batches(texts, CacheConfig(save_dir=tmp_path))
     assert torch.equal(vectors, torch.tensor([[text.count(letter) for letter in "abcd"] for text in texts]).float())
-    said = "The vectors of encoder 'default' lie " + ("on cpu" if where == "memory" else "on disk")
+    said = "The cached vectors of encoder 'default' lie " + ("in memory" if where == "memory" else "on disk")
     assert said in caplog.text
 
 

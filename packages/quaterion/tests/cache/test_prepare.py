@@ -5,6 +5,7 @@ import subprocess
 import sys
 import textwrap
 
+import numpy as np
 import pytest
 import torch
 
@@ -214,6 +215,83 @@ def test_ctrl_c_in_the_middle_of_a_fill_keeps_what_was_encoded(tmp_path):
     first, second = int(run("interrupt").stdout), int(run("whole").stdout)
     assert first in {50, 60}
     assert second == 100 - 40 if first == 50 else 100 - 50
+
+
+def test_a_fingerprint_of_ones_own_may_be_any_text(read_batches, letter_counts, tmp_path):
+    class Versioned(letter_counts):
+        def fingerprint(self):
+            return self.own
+
+    for name in (
+        "team/encoder@v1",
+        "../../escaped",
+        "a-very-long-name-of-an-encoder-of-ours-v1",
+        "a-very-long-name-of-an-encoder-of-ours-v2",
+    ):
+        for expected_count in (2, 0):
+            encoder = Versioned()
+            encoder.own = name
+            _, encoded = read_batches(["ab", "c"], CacheConfig(save_dir=tmp_path / "vectors"), encoder=encoder)
+            assert len(encoded) == expected_count
+    assert len(list((tmp_path / "vectors").iterdir())) == 4 and len(list(tmp_path.iterdir())) == 1
+
+
+def test_filling_happens_in_eval_mode_whatever_made_the_modules(read_batches, letter_counts):
+    class Noisy(letter_counts):
+        def forward(self, batch):
+            if not hasattr(self, "late"):
+                self.late = torch.nn.Dropout(0.5)  # a new module is in training mode
+            return self.late(super().forward(batch))
+
+    texts = ["a" * n for n in range(1, 60)]
+    vectors, _ = read_batches(texts, encoder=Noisy())
+    assert torch.equal(vectors, expected(texts))
+
+
+def test_a_relative_folder_stays_where_it_was_when_the_process_moves(read_batches, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    store = EmbeddingStore(fingerprint="f", dimension=1, folder="vectors")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    store.add(np.zeros((1, 16), np.uint8), np.ones((1, 1), np.float32))
+    store.flush()
+    assert len(EmbeddingStore.open(tmp_path / "vectors")) == 1
+
+
+def test_a_given_store_that_does_not_fit_is_named(read_batches, letter_counts, caplog):
+    from quaterion.cache.prepare import BatchSource
+    from quaterion_models import SimilarityModel
+    from quaterion_models.heads import EmptyHead
+
+    encoder = letter_counts()
+    for vectors, fingerprint in ((torch.ones(1, 4), "another"), (torch.ones(1, 5), encoder.fingerprint())):
+        given = EmbeddingStore.from_vectors(["ab"], vectors, fingerprint=fingerprint)
+        stores = {"default": given}
+        source = BatchSource(SimilarityModel(encoder, EmptyHead(4)), CacheConfig(), torch.device("cpu"), stores=stores)
+        caplog.clear()
+        source._store("default")
+        assert "store in memory for encoder 'default' is not used" in caplog.text
+        assert stores["default"] is not given
+
+
+def test_objects_of_a_stream_are_let_go_once_they_are_encoded(letter_counts):
+    from torch.utils.data import IterableDataset
+
+    from quaterion.cache.prepare import BatchSource
+    from quaterion.dataset import GroupSimilarityDataLoader, SimilarityGroupSample
+    from quaterion_models import SimilarityModel
+    from quaterion_models.heads import EmptyHead
+
+    class Stream(IterableDataset):
+        def __iter__(self):
+            return iter([SimilarityGroupSample("ab", 0), SimilarityGroupSample("c", 0)])
+
+    source = BatchSource(SimilarityModel(letter_counts(), EmptyHead(4)), CacheConfig(), torch.device("cpu"))
+    loader = GroupSimilarityDataLoader(Stream(), batch_size=2)
+    reading = source.read(loader)
+    assert reading.objects == ["ab", "c"]
+    (batch,) = source.batches(loader, reading)
+    assert reading.objects is None and torch.equal(batch.features.cached["default"], expected(["ab", "c"]))
 
 
 def test_an_encoder_set_to_none_runs_in_every_epoch(letter_counts):

@@ -270,3 +270,12 @@ def test_a_fingerprint_that_is_no_text_is_refused(run):
     with pytest.raises(TypeError, match="The data set's fingerprint is 3; expected a string that changes whenever"):
         run(Named(groups(), 3))
     assert data_fingerprint([]) is None
+
+
+def test_splits_that_share_a_fingerprint_by_their_class_are_told_apart_by_their_length(run):
+    texts = ["ab", "c", "dd"]
+    for count in (3, 2):
+        data = Named([SimilarityGroupSample(text, text) for text in texts[:count]])
+        reading, batch, _, _ = run(data)
+        assert len(reading.table) == count
+        assert torch.equal(batch.features.cached["default"], expected(texts[:count]))

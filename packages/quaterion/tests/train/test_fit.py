@@ -1,5 +1,6 @@
 """Training with and without the cache is the same training, with every kind of loader."""
 
+import copy
 import pickle
 
 import pytest
@@ -339,6 +340,25 @@ def test_a_store_of_vectors_computed_elsewhere_serves_instead_of_the_encoder(
         runs.append(losses_of(model, make_trainer(max_epochs=2), loader))
         assert int(encoder.encoded) == (0 if elsewhere else 45)
     assert runs[1] == pytest.approx(runs[0], rel=1e-5)
+
+
+def test_a_checkpoint_with_another_frozen_encoder_is_refused_before_the_first_step(
+    model_type, encoder_type, group_data, make_trainer, tmp_path
+):
+    loader = GroupSimilarityDataLoader(group_data, batch_size=16)
+    trainer = make_trainer(max_epochs=1)
+    Quaterion.fit(model_type(caches=CacheConfig(), encoders=encoder_type(seed=1)), trainer, loader)
+    trainer.save_checkpoint(tmp_path / "one.ckpt")
+    other = model_type(caches=CacheConfig(), encoders=encoder_type(seed=2))
+    with pytest.raises(ValueError, match="other weights for the frozen encoder 'default' .*Build the model with"):
+        Quaterion.fit(other, make_trainer(max_epochs=2), loader, ckpt_path=tmp_path / "one.ckpt")
+    assert other.steps == []
+
+
+def test_copies_of_a_model_share_its_cached_vectors(model_type, group_data, make_trainer):
+    model = model_type(caches=CacheConfig())
+    Quaterion.fit(model, make_trainer(max_epochs=1), GroupSimilarityDataLoader(group_data, batch_size=16))
+    assert copy.deepcopy(model).embedding_stores["default"] is model.embedding_stores["default"]
 
 
 def test_a_plain_loop_over_prepared_batches_trains(model_type, group_data):

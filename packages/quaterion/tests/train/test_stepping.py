@@ -11,6 +11,7 @@ from quaterion import Quaterion
 from quaterion.dataset import GroupSimilarityDataLoader
 from quaterion.train.cache import CacheConfig
 from quaterion.train.trainable_model import TrainableModel
+from quaterion_models.heads import SequentialHead
 
 
 class LooksIntoSteps(pl.Callback):
@@ -135,6 +136,81 @@ def test_whatever_looks_into_the_steps_gets_automatic_optimization(
         model_type, group_data, make_trainer, automatic=False, attributes=attributes, **settings
     )
     assert not own and trainer.global_step > 0 and seen
+
+
+class Replaces(pl.Callback):
+    """Changes, when the second epoch begins, what decides about the steps."""
+
+    def __init__(self, change):
+        self.change = change
+
+    def on_train_epoch_start(self, trainer, pl_module):
+        if trainer.current_epoch == 1:
+            self.change(trainer)
+
+
+def freeze(trainer):
+    trainer.strategy.optimizers = [torch.optim.SGD(trainer.lightning_module.parameters(), lr=0.0)]
+
+
+def clip(trainer):
+    trainer.gradient_clip_val = 1e-3
+
+
+def accumulate(trainer):
+    trainer.accumulate_grad_batches = 2
+
+
+@pytest.mark.parametrize("change", [freeze, clip, accumulate])
+def test_what_a_callback_changes_between_epochs_counts(change, model_type, group_data, make_trainer):
+    runs = [
+        train(model_type, group_data, make_trainer, automatic=automatic, callbacks=[Replaces(change)])
+        for automatic in (False, True)
+    ]
+    assert runs[0][1].global_step == runs[1][1].global_step
+    for one, other in zip(runs[0][0].parameters(), runs[1][0].parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def with_batch_norm(size):
+    return SequentialHead(torch.nn.Linear(size, size), torch.nn.BatchNorm1d(size), output_size=size)
+
+
+def test_the_last_pass_of_weight_averaging_trains_nothing(model_type, group_data, make_trainer):
+    runs = []
+    for automatic in (False, True):
+        torch.manual_seed(1)
+        model = model_type(caches=CacheConfig(), head=with_batch_norm)
+        averaging = pl.callbacks.StochasticWeightAveraging(swa_lrs=1e-2, swa_epoch_start=1)
+        trainer = make_trainer(max_epochs=4, callbacks=[averaging, *([LooksIntoSteps()] if automatic else [])])
+        Quaterion.fit(model, trainer, GroupSimilarityDataLoader(group_data, batch_size=16, shuffle=True))
+        runs.append((trainer.global_step, *[parameter.detach() for parameter in model.parameters()]))
+    assert runs[0][0] == runs[1][0]
+    for one, other in zip(runs[0][1:], runs[1][1:], strict=True):
+        assert torch.equal(one, other)
+
+
+def test_hooks_put_on_the_model_itself_are_called(model_type, group_data, make_trainer):
+    model = model_type(caches=CacheConfig())
+    called = []
+    model.on_before_optimizer_step = lambda optimizer: called.append(1)
+    Quaterion.fit(model, make_trainer(max_epochs=1), GroupSimilarityDataLoader(group_data, batch_size=16))
+    assert len(called) == 4
+
+
+def test_the_loss_is_fresh_where_validation_comes_within_an_epoch(model_type, group_data, make_trainer):
+    class ReadsAtValidation(pl.Callback):
+        def __init__(self):
+            self.seen = []
+
+        def on_validation_end(self, trainer, pl_module):
+            self.seen.append(float(trainer.callback_metrics["train_loss"]))
+
+    reader = ReadsAtValidation()
+    loader = GroupSimilarityDataLoader(group_data, batch_size=5, shuffle=True)
+    model = model_type(caches=CacheConfig())
+    Quaterion.fit(model, make_trainer(max_epochs=1, callbacks=[reader], val_check_interval=3), loader, loader)
+    assert len(set(reader.seen)) == len(reader.seen) >= 3
 
 
 class Quiet(pl.Callback):

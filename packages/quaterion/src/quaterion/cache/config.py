@@ -1,8 +1,10 @@
 """What to cache, where, and how."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -10,6 +12,8 @@ __all__ = ["CacheConfig", "CacheType", "FillPrecision", "KeyExtractor"]
 
 FillPrecision = Literal["32-true", "bf16-mixed", "16-mixed"]
 """Precision in which encoders run while the cache is filled, named as Lightning names a Trainer's."""
+
+_HEXADECIMAL = re.compile("[0-9a-f]{32,64}")
 
 KeyExtractor = Callable[[Any], Any]
 """Takes an object, returns what identifies it: a string, bytes, a number, or a tuple of those."""
@@ -54,7 +58,7 @@ class CacheConfig:
 
     Raises:
         TypeError: An argument has the wrong type.
-        ValueError: An unknown cache type or dtype, or a batch size below 1.
+        ValueError: An unknown cache type or dtype, a number that is too small, or an empty `save_dir`.
 
     Example:
         >>> CacheConfig(CacheType.CPU, save_dir="vectors").save_dir
@@ -74,6 +78,10 @@ class CacheConfig:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "cache_type", _cache_type(self.cache_type))
+        if not isinstance(self.mapping, Mapping):
+            raise TypeError(
+                f"CacheConfig got mapping={self.mapping!r}; expected a dictionary of cache types by encoder key."
+            )
         object.__setattr__(self, "mapping", {key: _cache_type(value) for key, value in self.mapping.items()})
         if self.batch_size != "auto":
             _check_count("batch_size", self.batch_size, "an int of at least 1, or 'auto'")
@@ -86,20 +94,43 @@ class CacheConfig:
             )
         if self.save_dir is not None and not isinstance(self.save_dir, str | Path):
             raise TypeError(f"CacheConfig got save_dir={self.save_dir!r}; expected a folder, or None.")
+        if self.save_dir == "":
+            raise ValueError(
+                "CacheConfig got save_dir=''; expected a folder ('.' for the working directory), or None to keep vectors "
+                "in memory only."
+            )
         if self.dtype not in {"float32", "float16"}:
             raise ValueError(f"CacheConfig got dtype={self.dtype!r}; expected 'float32' or 'float16'.")
         if self.precision not in get_args(FillPrecision):
             allowed = ", ".join(map(repr, get_args(FillPrecision)))
             raise ValueError(f"CacheConfig got precision={self.precision!r}; expected one of {allowed}.")
-        if not callable(self.key_extractors) and not isinstance(self.key_extractors, Mapping):
+        extractors = self.key_extractors
+        by_key = isinstance(extractors, Mapping) and all(map(callable, extractors.values()))
+        if not by_key and not callable(extractors):
             raise TypeError(
-                f"CacheConfig got key_extractors={self.key_extractors!r}; expected a function of an object, "
+                f"CacheConfig got key_extractors={extractors!r}; expected a function of an object, "
                 "or a dictionary of such functions by encoder key."
             )
 
     def placement(self, encoder: str) -> CacheType:
         """Placement of one encoder's vectors."""
         return self.mapping.get(encoder, self.cache_type)
+
+    def store_folder(self, fingerprint: str) -> Path | None:
+        """Where the store of an encoder lies.
+
+        Args:
+            fingerprint: The encoder's fingerprint. One that is not made of hexadecimal digits (a version of the user's
+                own, say) is digested, so that it can be any text.
+
+        Returns:
+            A folder below `save_dir`, None without one.
+        """
+        if self.save_dir is None:
+            return None
+        if not _HEXADECIMAL.fullmatch(fingerprint):
+            fingerprint = blake2b(fingerprint.encode(), digest_size=16).hexdigest()
+        return Path(self.save_dir).absolute() / f"{fingerprint[:32]}-{self.dtype}"
 
     def key_extractor(self, encoder: str) -> KeyExtractor | None:
         """The function that identifies objects for one encoder, None for their content."""

@@ -79,7 +79,7 @@ class EmbeddingStore:
         folder: str | Path | None = None,
     ) -> None:
         self._about = Manifest(fingerprint, encoder, dimension, dtype)
-        self._folder = None if folder is None else Path(folder)
+        self._folder = None if folder is None else Path(folder).absolute()
         self._segments: list[Segment] = []
         self._known: set[Shard] = set()
         self._index: KeyIndex | None = None
@@ -169,6 +169,10 @@ class EmbeddingStore:
                 store.add(digests[part][new[part]], table[part][new[part]])
         store.flush()
         return store
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """The store itself: who copies a model means its weights, not gigabytes of vectors."""
+        return self
 
     def __len__(self) -> int:
         """Number of vectors in closed shards."""

@@ -1,5 +1,7 @@
 """Filling a store: what is missing, in length-sorted batches, through the encoder once."""
 
+import itertools
+import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -20,6 +22,8 @@ from quaterion.dataset.similarity_data_loader import SimilarityDataLoader
 from quaterion.dataset.views import ViewedDataset
 
 __all__ = ["Filling"]
+
+logger = logging.getLogger(__name__)
 
 WAIT_SECONDS = 0.2
 """How often to look whether other processes have encoded what they claimed."""
@@ -67,7 +71,8 @@ class Filling:
         """Encodes the planned objects and adds their vectors to the store.
 
         Other processes may fill the same folder: each object is encoded by one of them, and what another one claimed
-        and did not live to encode is encoded here. Whatever interrupts a fill, the shards closed before are kept.
+        and did not live to encode is encoded here. A warning says once that others are waited for. Whatever interrupts
+        a fill, the shards closed before are kept.
 
         Args:
             plan: What the store lacks.
@@ -77,27 +82,39 @@ class Filling:
             ValueError: The encoder gives NaN, infinite or wrongly sized vectors, or an object differs between reads.
             OSError: The vectors could not be written.
         """
+        told = False
         while len(plan):
             encoded = self._encode_unclaimed(plan, on_progress)
-            if not encoded:
-                time.sleep(WAIT_SECONDS)
             self.store.refresh()
             rest = self.plan()
             on_progress(len(plan) - len(rest) - encoded)  # what others have done
             plan = rest
+            if not encoded and len(plan):
+                if not told:
+                    logger.warning(
+                        "Another process is encoding the %d objects that %s still lacks for the encoder %r: waiting until "
+                        "it has written them. If it ends before, they are encoded here.",
+                        len(plan), self.store.folder, self.name,
+                    )  # fmt: skip
+                told = True
+                time.sleep(WAIT_SECONDS)
 
     def _encode_unclaimed(self, plan: FillPlan, on_progress: Callable[[int], object]) -> int:
-        numbers, keys = self._numbers, self.reading.keys[self.name]
-        batches = _ClaimedBatches(self.store, plan, keys, numbers)
-        loader: DataLoader[Any] = sequential_loader(
-            self.loader,
-            KeyedCollate(self.collate, self.key),
-            self._objects(),
-            batch_sampler=batches,
-            num_workers=self.num_workers,
-        )
+        keys = self.reading.keys[self.name]
+        batches = _ClaimedBatches(self.store, plan, keys, self._numbers)
         encoded = 0
         try:
+            references = iter(batches)
+            first = next(references, None)
+            if first is None:
+                return 0  # before a loader starts its workers, which would have nothing to do
+            loader: DataLoader[Any] = sequential_loader(
+                self.loader,
+                KeyedCollate(self.collate, self.key),
+                self._objects(),
+                batch_sampler=itertools.chain([first], references),
+                num_workers=self.num_workers,
+            )
             with undisturbed_randomness():
                 for inputs, read in _read_ahead(loader):
                     planned = batches.claimed.pop(0)
@@ -134,7 +151,8 @@ class Filling:
             device: Where the encoder runs.
 
         Returns:
-            Half of the largest power of 2 that fits, so that there is room to spare; 32 on a CPU.
+            Half of the largest power of 2 that was found to fit, so that there is room to spare, and at least 1; 32 on
+            a CPU. No more are tried than the plan has, nor more than 4,096.
 
         Raises:
             torch.OutOfMemoryError: Not even a single object fits.
@@ -151,9 +169,9 @@ class Filling:
             except torch.OutOfMemoryError:
                 if size == 1:
                     raise
-                return max(1, size // 4)
+                break
             size *= 2
-        return size // 2
+        return max(1, size // 4)  # half of the last size that fitted
 
     @property
     def _numbers(self) -> ObjectNumbers:
@@ -169,15 +187,23 @@ class Filling:
         different = (expected != np.frombuffer(read, dtype=np.uint8).reshape(-1, 16)).any(axis=1)
         if different.any():
             sample = int(self._numbers.samples(planned[different.argmax() :][:1])[0])
-            raise ValueError(differing(f"Sample {sample}"))
+            raise ValueError(differing(f"Sample {sample}", views=self.reading.views))
 
 
-def differing(what: str) -> str:
+def differing(what: str, *, views: int = 1) -> str:
     """The message about an object that differs between two reads.
 
     Args:
         what: Which object.
+        views: Versions of each object that are to be cached.
     """
+    if views > 1:
+        return (
+            f"{what} differs between two reads of the same view, so its vectors cannot be cached. "
+            f"CacheConfig(views={views}) seeds the global generators of random, numpy.random and torch before it reads a "
+            "view; expected a data set that draws from those. Take other generators out of it, or set "
+            "CacheConfig(cache_type=CacheType.NONE)."
+        )
     return (
         f"{what} differs between two reads of the data set, so its vectors cannot be cached. Expected the same object "
         "each time: take random transforms out of the data set, or cache K fixed versions of each object with "

@@ -11,9 +11,22 @@ Rows = NDArray[np.int64]
 BLOCK = 2**18
 """Keys looked up at a time, so that what is needed in between stays small beside the keys."""
 
+_FACTORS = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F], dtype=np.uint64)
+"""Odd numbers with their bits well mixed."""
 
-def _first_half(keys: Keys) -> NDArray[np.uint64]:
-    return np.ascontiguousarray(keys).view(">u8")[:, 0].astype(np.uint64)
+
+def _mixed(keys: Keys) -> NDArray[np.uint64]:
+    """64 bits of each key that all its 128 bits have a part in, since a key of the user's own may begin with zeros.
+
+    Keys with one half in common never have these bits in common: each step below can be undone.
+    """
+    mixed = np.empty(len(keys), dtype=np.uint64)
+    for start in range(0, len(keys), BLOCK):
+        halves = np.ascontiguousarray(keys[start : start + BLOCK]).view("<u8")
+        first = halves[:, 0] * _FACTORS[0]
+        first ^= first >> np.uint64(32)
+        mixed[start : start + BLOCK] = (first + halves[:, 1]) * _FACTORS[1]
+    return mixed
 
 
 class KeyIndex:
@@ -29,12 +42,12 @@ class KeyIndex:
     """
 
     def __init__(self, keys: Keys) -> None:
-        high = _first_half(keys)
-        order = high.argsort(kind="stable")  # equal keys stay in the order of their rows
+        mixed = _mixed(keys)
+        order = mixed.argsort(kind="stable")  # equal keys stay in the order of their rows
         self._keys = keys
         self._order = order.astype(np.int32 if len(keys) < 2**31 else np.int64)
-        self._high = high[order]
-        starts = np.flatnonzero(np.diff(self._high, prepend=self._high[:1] + 1)) if len(keys) else np.empty(0, int)
+        self._mixed = mixed[order]
+        starts = np.flatnonzero(np.diff(self._mixed, prepend=self._mixed[:1] + 1)) if len(keys) else np.empty(0, int)
         runs = np.diff(starts, append=len(keys))
         self._longest_run = int(runs.max()) if len(runs) else 0
 
@@ -54,18 +67,20 @@ class KeyIndex:
         return found
 
     def _rows_of_block(self, keys: Keys) -> Rows:
-        high = _first_half(keys)
+        mixed = _mixed(keys)
         found = np.full(len(keys), -1, dtype=np.int64)
-        position = np.searchsorted(self._high, high)
-        # Keys that share their first half lie side by side; the longest such run is 1 but for equal keys.
+        position = np.searchsorted(self._mixed, mixed)
+        # Keys with the same mixed bits lie side by side; the longest such run is 1 but for equal keys.
         for step in range(self._longest_run):
             open_ = np.flatnonzero(found < 0)
-            candidate = np.minimum(position[open_] + step, len(self._high) - 1)
+            candidate = np.minimum(position[open_] + step, len(self._mixed) - 1)
             rows = self._order[candidate]
-            same = (self._high[candidate] == high[open_]) & (self._keys[rows, 8:] == keys[open_, 8:]).all(axis=1)
+            # All 16 bytes are compared: the mixed bits of two keys may be equal where neither half is.
+            near = self._mixed[candidate] == mixed[open_]
+            same = near & (self._keys[rows] == keys[open_]).all(axis=1)
             found[open_[same]] = rows[same]
-            if not (self._high[candidate] == high[open_])[~same].any():
-                break  # nobody shares a first half with a key that is not its own
+            if not near[~same].any():
+                break  # nobody stands beside a key that is not its own
         return found
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import IterableDataset
@@ -30,6 +31,7 @@ from quaterion_models import SimilarityModel
 from quaterion_models.batch_to import to_device
 from quaterion_models.collate import ModelCollate
 from quaterion_models.content_key import content_key
+from quaterion_models.encode import eval_mode
 from quaterion_models.encoders import Encoder
 from quaterion_models.fingerprint import digest_of
 
@@ -73,6 +75,10 @@ class BatchSource:
     progress: Progress = _silent
     needs_all_targets: bool = False
     """Targets are needed of all samples, however long it takes to read them."""
+    tell: Callable[[str], object] = logger.info
+    """Tells the user where vectors lie."""
+    _fingerprints: dict[str, str] = field(default_factory=dict)
+    """Of the cached encoders, worked out once for each reading."""
 
     def __post_init__(self) -> None:
         self.cached = {} if self.config is None else cached_encoders(self.model, self.config)
@@ -90,6 +96,7 @@ class BatchSource:
         Returns:
             The reading; None where there is none.
         """
+        self._fingerprints.clear()
         everything = bool(self.cached) or self.needs_all_targets
         own_collate = has_own_collate(type(loader), loader.collate_fn)
         if self.cached and not own_collate:
@@ -149,7 +156,10 @@ class BatchSource:
         # Functions are methods of objects whose settings count too.
         made_by += [self._fingerprint(key) for key in self.cached]
         made_by += [digest_of(type(encoder)) for encoder in self.model.encoders.values()]
-        about = [type(loader).__qualname__, str(self.model.two_sided), str(self._config.views), *self.cached]
+        # Splits of one data set often share the class, and with it the fingerprint.
+        data: Any = loader.dataset
+        about = [type(loader).__qualname__, f"{type(data).__module__}.{type(data).__qualname__}", str(len(data))]
+        about += [str(self.model.two_sided), str(self._config.views), *self.cached]
         return ReadingIndex(Path(self._config.save_dir or "") / "readings", [fingerprint, *about, *made_by])
 
     def batches(self, loader: SimilarityDataLoader[Any], reading: SampleReading | None) -> Iterable[Batch]:
@@ -167,6 +177,8 @@ class BatchSource:
             OSError: The folder of the cache cannot be written.
         """
         placed = {} if reading is None else {key: self.place(key, loader, reading) for key in self.cached}
+        if reading is not None:
+            reading.objects = None  # those of a stream were kept until they were encoded
         running = [key for key in self.model.encoders if key not in placed]
         if running or not self.cached or reading is None:
             keys = {key: self._key_of(key) for key in placed}
@@ -217,37 +229,70 @@ class BatchSource:
         views = keys.reshape(-1, reading.views, keys.shape[1])
         if reading.views > 1 and (views == views[:, :1]).all():
             logger.warning("views=%d, but all views of each object are equal: nothing transforms them.", reading.views)
-        placement = self._placement(key, size=len(keys) * store.dimension * store.dtype.itemsize)
+        distinct = len(np.unique(store.rows(keys)))
+        placement = self._placement(key, size=distinct * store.dimension * store.dtype.itemsize)
         if self._config.placement(key) is CacheType.AUTO:
-            where = "on disk" if placement.on_disk else f"on {placement.device}"
-            logger.info("The vectors of encoder %r lie %s: %s.", key, where, placement.reason)
+            where = "on disk" if placement.on_disk else {"cpu": "in memory"}.get(placement.device.type, "on the GPU")
+            self.tell(f"The cached vectors of encoder {key!r} lie {where}: {placement.reason}.")
         return PlacedVectors(store, keys, placement)
 
     @torch.no_grad()
     def _encode(self, key: str, inputs: Any) -> Tensor:
-        precision = AUTOCAST[self._config.precision]
-        with nullcontext() if precision is None else torch.autocast(self.device.type, precision):
-            vectors = self.model.run_encoder(key, to_device(inputs, self.device))
+        encoder, precision = self.cached[key], AUTOCAST[self._config.precision]
+        on_device = to_device(inputs, self.device)
+        with nullcontext() if precision is None else torch.autocast(self.device.type, precision), eval_mode(encoder):
+            vectors = self.model.run_encoder(key, on_device)
+            if any(module.training for module in encoder.modules()):  # made in this forward
+                encoder.eval()
+                vectors = self.model.run_encoder(key, on_device)
         return vectors.float().cpu()
 
+    def check_encoders(self) -> None:
+        """Refuses encoders that are no longer those whose vectors were read: a checkpoint may have brought others.
+
+        Raises:
+            ValueError: An encoder has changed since.
+        """
+        for key, used in self._fingerprints.items():
+            if self._digest_of_encoder(key) != used:
+                raise ValueError(
+                    f"The checkpoint has other weights for the frozen encoder {key!r} than the model was built with, "
+                    "and the cached vectors are of the latter. Build the model with the weights that the checkpoint was "
+                    "trained on, or return None from configure_caches."
+                )
+
     def _store(self, key: str) -> EmbeddingStore:
-        encoder = self.cached[key]
-        config = self._config
+        config, dimension = self._config, self.cached[key].embedding_size
         fingerprint = self._fingerprint(key)
-        folder = None if config.save_dir is None else Path(config.save_dir) / f"{fingerprint[:32]}-{config.dtype}"
+        folder = config.store_folder(fingerprint)
         store = self.stores.get(key)
-        # The store of an earlier training is used again only while it is the one that would be made now.
-        if store is None or (store.fingerprint, store.dtype_name, store.folder) != (fingerprint, config.dtype, folder):
-            store = self.stores[key] = EmbeddingStore(
-                fingerprint=fingerprint,
-                dimension=encoder.embedding_size,
-                encoder=type(encoder).__qualname__,
-                dtype=config.dtype,
-                folder=folder,
-            )
-        return store
+        if store is not None:
+            found = (store.fingerprint, store.dtype_name, store.dimension)
+            wanted = (fingerprint, config.dtype, dimension)
+            # A store in memory, given by the user or left by an earlier training, is as good as the folder's.
+            if found == wanted and store.folder in {None, folder}:
+                return store
+            if found != wanted and store.folder is None:
+                logger.warning(
+                    "The store in memory for encoder %r is not used: it holds %s vectors of size %d under the "
+                    "fingerprint %.12s; expected %s of size %d under %.12s.",
+                    key, store.dtype_name, store.dimension, store.fingerprint, config.dtype, dimension, fingerprint,
+                )  # fmt: skip
+        self.stores[key] = EmbeddingStore(
+            fingerprint=fingerprint,
+            dimension=dimension,
+            encoder=type(self.cached[key]).__qualname__,
+            dtype=config.dtype,
+            folder=folder,
+        )
+        return self.stores[key]
 
     def _fingerprint(self, key: str) -> str:
+        if key not in self._fingerprints:
+            self._fingerprints[key] = self._digest_of_encoder(key)
+        return self._fingerprints[key]
+
+    def _digest_of_encoder(self, key: str) -> str:
         """Digest of what a vector depends on: the encoder, its precision, and what identifies its objects."""
         extractor = self._config.key_extractor(key)
         parts = [self.cached[key].fingerprint()]

@@ -73,7 +73,9 @@ def fit(
         NamedBatches(name, _batches(source, val_loaders[name], reading, losses[name]))
         for name, reading in validation.items()
     ]
-    trainable_model.start_training(list(train_loaders.values()), labels)
+    del train, validation  # their lengths and objects are not needed while the model trains
+    check = None if ckpt_path is None else source.check_encoders
+    trainable_model.start_training(list(train_loaders.values()), labels, check_restored=check)
     try:
         with without_misplaced_warnings():
             trainer.fit(
@@ -132,6 +134,7 @@ def _source(model: TrainableModel, device: torch.device, *, show_progress: bool)
     source.needs_all_targets = model.label_index is not None
     if show_progress:
         source.progress = progress_bar
+    source.tell = pl.utilities.rank_zero_info
     return source
 
 

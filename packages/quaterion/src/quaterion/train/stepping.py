@@ -28,7 +28,7 @@ _MODULE_HOOKS = (
     "optimizer_zero_grad",
 )
 _CALLBACK_HOOKS = ("on_after_backward", "on_before_backward", "on_before_optimizer_step", "on_before_zero_grad")
-_OWN_METHODS = ("on_before_batch_transfer", "training_step", "transfer_batch_to_device")
+_OWN_METHODS = ("on_train_batch_start", "training_step")
 
 
 def may_step_itself(model: pl.LightningModule, trainer: Any, base: type[pl.LightningModule]) -> bool:
@@ -49,11 +49,13 @@ def may_step_itself(model: pl.LightningModule, trainer: Any, base: type[pl.Light
         and type(trainer.strategy) is pl.strategies.SingleDeviceStrategy
         and type(trainer.precision_plugin) is pl.plugins.Precision
         and type(trainer.profiler) is pl.profilers.PassThroughProfiler
+        and not trainer.fit_loop._skip_backward  # noqa: SLF001 - set for the last pass of weight averaging
         and len(trainer.optimizers) == 1
         and _steps_without_closure(trainer.optimizers[0])
     )
     untouched = all(getattr(type(model), name) is getattr(pl.LightningModule, name) for name in _MODULE_HOOKS)
     own = all(getattr(type(model), name) is getattr(base, name) for name in _OWN_METHODS)
+    own = own and not vars(model).keys() & {*_MODULE_HOOKS, *_OWN_METHODS}
     unseen = not any(
         getattr(type(callback), name) is not getattr(pl.Callback, name)
         for callback in trainer.callbacks
@@ -77,17 +79,12 @@ class OwnSteps:
 
     def __init__(self, trainer: Any) -> None:
         self._trainer = trainer
-        self._optimizer = trainer.optimizers[0]
-        loop = trainer.fit_loop.epoch_loop
-        self._progress = loop.automatic_optimization.optim_progress.optimizer
-        # What `global_step` reads while the loop takes the optimization for a manual one.
-        self._manual_progress = loop.manual_optimization.optim_step_progress.total
-        self._manual_progress.completed = self._progress.step.total.completed
+        self._progress = trainer.fit_loop.epoch_loop.automatic_optimization.optim_progress.optimizer
 
     @property
-    def training(self) -> bool:
-        """Whether the Trainer trains right now, and does not validate."""
-        return bool(self._trainer.training)
+    def possible(self) -> bool:
+        """Whether nobody has asked for accumulation or clipping since the epoch began."""
+        return self._trainer.accumulate_grad_batches == 1 and not self._trainer.gradient_clip_val
 
     def step(self, loss: Tensor) -> None:
         """Goes from a loss to new parameters.
@@ -95,14 +92,14 @@ class OwnSteps:
         Args:
             loss: A scalar with a gradient.
         """
+        optimizer = self._trainer.optimizers[0]  # looked up each time: callbacks may replace it
         self._progress.zero_grad.increment_ready()
-        self._optimizer.zero_grad()
+        optimizer.zero_grad()
         self._progress.zero_grad.increment_completed()
         loss.backward()  # type: ignore[no-untyped-call]
         self._progress.step.increment_ready()
-        self._optimizer.step()
+        optimizer.step()
         self._progress.step.increment_completed()
-        self._manual_progress.completed = self._progress.step.total.completed
 
 
 _INDIFFERENT = (
@@ -121,8 +118,9 @@ def logs_every_step(trainer: Any) -> bool:
         trainer: The Trainer.
 
     Returns:
-        True where a callback acts after each training step, other than progress bars, which may show a loss some steps
-        old, and callbacks of Lightning's that read metrics at the end of an epoch.
+        True where validation runs within an epoch, a scheduler looks at a metric after each step, or a callback acts
+        after each step: other than progress bars, which may show a loss some steps old, and callbacks of Lightning's
+        that read metrics at the end of an epoch.
     """
 
     def reads(callback: pl.Callback) -> bool:
@@ -132,4 +130,6 @@ def logs_every_step(trainer: Any) -> bool:
             return bool(callback._every_n_train_steps) or callback._train_time_interval is not None  # noqa: SLF001
         return type(callback).on_train_batch_end is not pl.Callback.on_train_batch_end
 
-    return any(map(reads, trainer.callbacks))
+    validates_within = trainer.check_val_every_n_epoch is None or trainer.val_check_batch < trainer.num_training_batches
+    steps_by_metric = any(one.reduce_on_plateau and one.interval == "step" for one in trainer.lr_scheduler_configs)
+    return validates_within or steps_by_metric or any(map(reads, trainer.callbacks))

@@ -112,6 +112,7 @@ class TrainableModel(pl.LightningModule, ABC):
         self._compiled: Callable[..., tuple[Tensor, dict[str, Tensor]]] | None = None
         self._train_loaders: list[SimilarityDataLoader[Any]] = []
         self._labels: list[DataSetLabels] = []
+        self._check_restored: Callable[[], object] | None = None
         self._validation_total: tuple[Tensor | float, int] = (0.0, 0)
         self._collapse = CollapseWatch(self._loss)
         self.loss_by_source = False
@@ -246,7 +247,7 @@ class TrainableModel(pl.LightningModule, ABC):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Any:
         """One training step, called by Lightning; makes its own optimizer step where the Trainer needs no other."""
-        if self._own_steps is None:
+        if self._own_steps is None or self.automatic_optimization:
             return self._step(batch, batch_idx, TrainStage.TRAIN)
         self.automatic_optimization = True
         loss = self._step(batch, batch_idx, TrainStage.TRAIN)
@@ -294,15 +295,15 @@ class TrainableModel(pl.LightningModule, ABC):
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:  # noqa: ARG002
         """Moves a batch, called by Lightning."""
-        if self._own_steps is not None and self._own_steps.training:
-            # Until this batch's training step, which sets it back: it tells Lightning's loop who makes the step.
-            self.automatic_optimization = False
         return batch.to(device)
 
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:  # noqa: ARG002
+        """Tells Lightning's loop who makes the step, until the training step that follows."""
+        if self._own_steps is not None and self._own_steps.possible:
+            self.automatic_optimization = False
+
     def on_train_start(self) -> None:
-        """Warns, by name, of parameters of the loss that the optimizers leave out, and looks for the short way."""
-        self._own_steps = OwnSteps(self.trainer) if may_step_itself(self, self.trainer, TrainableModel) else None
-        self._logs_every_step = logs_every_step(self.trainer)
+        """Warns, by name, of parameters of the loss that the optimizers leave out."""
         held = {id(p) for one in self.trainer.optimizers for group in one.param_groups for p in group["params"]}
         left_out = [name for name, p in self.loss.named_parameters() if p.requires_grad and id(p) not in held]
         if left_out:
@@ -325,14 +326,22 @@ class TrainableModel(pl.LightningModule, ABC):
         if self._xbm_config is not None:
             self._xbm_config.check_device(device)
 
-    def start_training(self, loaders: list[SimilarityDataLoader[Any]], labels: Iterable[DataSetLabels] = ()) -> None:
+    def start_training(
+        self,
+        loaders: list[SimilarityDataLoader[Any]],
+        labels: Iterable[DataSetLabels] = (),
+        *,
+        check_restored: Callable[[], object] | None = None,
+    ) -> None:
         """Forgets what an earlier training left behind; `fit` calls it.
 
         Args:
             loaders: The training data, whose samplers are told the epoch.
             labels: The training data's labels.
+            check_restored: Called after a checkpoint was restored.
         """
         self._train_loaders = loaders
+        self._check_restored = check_restored
         self._labels = list(labels)
         self._looked_at = 0
         self._collapse = CollapseWatch(self._loss)
@@ -344,17 +353,29 @@ class TrainableModel(pl.LightningModule, ABC):
 
     def end_training(self) -> None:
         """Lets go of the Trainer; `fit` calls it, whatever ended the training."""
+        if self._own_steps is not None:
+            self.automatic_optimization = True
         self._own_steps = None
-        self.automatic_optimization = True
         self._compiled = None
+        self._check_restored = None
+
+    def on_train_end(self) -> None:
+        """Lets go of the Trainer."""
+        self.end_training()
 
     def on_fit_start(self) -> None:
-        """Takes up the training data's labels again: a checkpoint may just have brought others."""
+        """Takes up the training data's labels again: a checkpoint may just have brought others, and other weights."""
+        if self._check_restored is not None:
+            self._check_restored()
         for labels in self._labels:
             self.label_indexes.learn(labels)
 
     def on_train_epoch_start(self) -> None:
-        """Starts the epoch's metrics anew, and tells samplers that ask for it which epoch begins."""
+        """Starts the epoch's metrics anew, tells samplers that ask for it which epoch begins, and looks for a short way
+        through its steps.
+        """  # noqa: D205
+        self._own_steps = OwnSteps(self.trainer) if may_step_itself(self, self.trainer, TrainableModel) else None
+        self._logs_every_step = logs_every_step(self.trainer)
         self._metrics.forget(TrainStage.TRAIN)
         for loader in self._train_loaders:
             for sampler in (loader.sampler, loader.batch_sampler, getattr(loader.batch_sampler, "sampler", None)):
