@@ -138,7 +138,8 @@ def main() -> None:
         )
         print(json.dumps(results[-1]), flush=True)
         if arguments.json is not None:  # after each loss, since all of them take a while
-            arguments.json.write_text(json.dumps({**about, "results": results}, indent=2) + "\n")
+            in_order = sorted(results, key=lambda row: list(LOSSES).index(row["loss"]) if row["loss"] in LOSSES else -1)
+            arguments.json.write_text(json.dumps({**about, "results": in_order}, indent=2) + "\n")
 
 
 def best(by_rate: dict[float, float]) -> float:

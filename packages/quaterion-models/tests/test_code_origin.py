@@ -1,4 +1,6 @@
+import collections
 import functools
+import os
 import re
 import sys
 import types
@@ -8,7 +10,19 @@ import pytest
 import torch
 
 from quaterion_models import code_origin
-from quaterion_models.code_origin import is_constant, is_library, is_member, library_version, module_name, names_in
+from quaterion_models.code_origin import (
+    binding_of,
+    globals_in,
+    imports_in,
+    is_container,
+    is_installed,
+    is_library,
+    is_member,
+    library_version,
+    module_name,
+    names_in,
+    stored_in,
+)
 
 
 def uses_names(x):
@@ -19,14 +33,42 @@ def test_names_inside_inner_functions_are_found():
     assert {"re", "np", "range"} <= names_in(uses_names.__code__)
 
 
-@pytest.mark.parametrize("value", [1, "a", (1, ("b", None)), frozenset({1}), re.compile("x"), torch.float16])
-def test_values_that_cannot_change_are_constants(value):
-    assert is_constant(value)
+def imports_inside(x):
+    global STATE
+    from os import path, sep
+
+    STATE = path
+    return x.sep, sep
 
 
-@pytest.mark.parametrize("value", [[1], {}, ([],), bytearray(b""), object(), torch.zeros(1)])
-def test_values_that_can_change_are_not(value):
-    assert not is_constant(value)
+def test_globals_read_set_and_imported_are_told_from_attributes():
+    assert globals_in(uses_names.__code__) == {"re", "np", "range"}
+    assert globals_in(imports_inside.__code__) == set()
+    assert stored_in(imports_inside.__code__) == {"STATE"}
+    assert imports_in(imports_inside.__code__) == [("os", 0, ("path", "sep"))]
+
+
+@pytest.mark.parametrize("value", [[1], {}, set(), bytearray(b""), collections.deque(), os.environ])
+def test_what_running_code_fills_is_a_container(value):
+    assert is_container(value)
+
+
+@pytest.mark.parametrize("value", [1, "a", (1, []), frozenset({1}), re.compile("x"), torch.zeros(1), np.zeros(1)])
+def test_other_values_are_none(value):
+    assert not is_container(value)
+
+
+def test_the_statement_that_binds_a_global_is_found(make_module):
+    make_module("some_user_module", "if True:\n    A = 1\nB = A\ndef f():\n    B = 2\n")
+    assert binding_of("some_user_module", "B") == "B = A"
+    assert "A = 1" in binding_of("some_user_module", "A")
+    assert binding_of("no_such_module", "A") == ""
+
+
+@pytest.mark.parametrize("module", ["json", "xml.dom", "torch.nn", "PIL", "quaterion_models.heads"])
+def test_what_is_installed_is_known_before_it_is_imported(module):
+    assert is_installed(module)
+    assert not is_installed("no_such_module")
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,16 @@ def minilm_folder() -> Path:
     return Path(package.get_model_path())
 
 
+@pytest.fixture(scope="session")
+def datasets_folder() -> Path:
+    """The folder of the public data sets: what QUATERION_DATASETS names, else shared/datasets beside the repository."""
+    beside = Path(__file__).resolve().parents[4] / "shared" / "datasets"
+    folder = Path(os.environ.get("QUATERION_DATASETS") or beside)
+    if not (folder / "banking77").is_dir():
+        pytest.skip("needs public data sets: set QUATERION_DATASETS to the folder that holds banking77/ and stsb/")
+    return folder
+
+
 @pytest.fixture
 def make_trainer(tmp_path: Path) -> Callable[..., pl.Trainer]:
     """A real Trainer on the CPU that prints and writes nothing unless it is asked to."""

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import enum
+import ast
+import collections
+import dis
 import functools
 import importlib.metadata
-import re
+import importlib.util
+import inspect
 import sys
 import sysconfig
 import types
+from collections.abc import Iterator, MutableMapping, MutableSet
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import Any, NamedTuple
 
 PLAIN = (str, bytes, bytearray, bool, int, float, complex, type(None))
 """Types whose values are their content."""
@@ -21,6 +23,7 @@ _STDLIB = Path(sysconfig.get_paths()["stdlib"])
 _OURS = Path(__file__).parent
 _MADE_WHILE_RUNNING = 1 << 9  # Py_TPFLAGS_HEAPTYPE: all classes but those built into the interpreter
 _INSTALLED = {"site-packages", "dist-packages"}
+_READS = {"LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"}
 _DESCRIPTORS = (types.MemberDescriptorType, types.GetSetDescriptorType)
 
 
@@ -33,11 +36,81 @@ def names_in(code: types.CodeType) -> set[str]:
     return names
 
 
-def is_constant(value: Any) -> bool:
-    """Tells whether a value cannot be changed by running code: a number, a text, or a tuple of such."""
-    if isinstance(value, (tuple, frozenset)):
-        return all(is_constant(item) for item in value)
-    return isinstance(value, (*PLAIN, enum.Enum, re.Pattern, torch.dtype)) and not isinstance(value, bytearray)
+class Import(NamedTuple):
+    """An import that a function runs.
+
+    Attributes:
+        module: What it imports, as written.
+        level: Number of leading dots.
+        names: What it takes from the module; empty for the module itself.
+    """
+
+    module: str
+    level: int
+    names: tuple[str, ...]
+
+
+def globals_in(code: types.CodeType) -> set[str]:
+    """Collects the globals that a function's code, and the functions inside it, read: not the attributes."""
+    return {str(step.argval) for step in _steps(code) if step.opname in _READS}
+
+
+def stored_in(code: types.CodeType) -> set[str]:
+    """Collects the globals that a function's code, and the functions inside it, set."""
+    return {str(step.argval) for step in _steps(code) if step.opname in {"STORE_GLOBAL", "DELETE_GLOBAL"}}
+
+
+def imports_in(code: types.CodeType) -> list[Import]:
+    """Collects the imports that a function's code, and the functions inside it, run."""
+    found = []
+    steps = list(_steps(code))
+    for number, step in enumerate(steps):
+        if step.opname == "IMPORT_NAME":
+            level, names = steps[number - 2].argval, steps[number - 1].argval
+            found.append(Import(str(step.argval), level, names or ()))
+    return found
+
+
+def _steps(code: types.CodeType) -> Iterator[dis.Instruction]:
+    yield from (step for step in dis.get_instructions(code) if step.opname != "EXTENDED_ARG")
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from _steps(constant)
+
+
+def is_installed(module: str) -> bool:
+    """Tells whether a module, imported or not, belongs to Python, to an installed library or to this one."""
+    top = module.partition(".")[0]
+    if top in sys.modules or is_library(top):
+        return is_library(top)
+    try:
+        spec = importlib.util.find_spec(top)
+    except (ImportError, ValueError):
+        return False
+    return spec is not None and spec.origin is not None and not _INSTALLED.isdisjoint(Path(spec.origin).parts)
+
+
+def is_container(value: Any) -> bool:
+    """Tells whether a value is a list, dict, set or the like, which running code fills (a counter, a registry)."""
+    if isinstance(value, (list, dict, set, bytearray, collections.deque)):
+        return True
+    return isinstance(value, (MutableMapping, MutableSet)) and is_library_class(type(value))
+
+
+def binding_of(module: str, name: str) -> str:
+    """Gives the statements of a module that set a global outside of functions; empty where there is no source."""
+    try:
+        body = ast.parse(inspect.getsource(sys.modules[module])).body
+    except (KeyError, OSError, TypeError, SyntaxError):
+        return ""
+    found = []
+    for statement in body:
+        if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            continue
+        stores = [part for part in ast.walk(statement) if isinstance(part, ast.Name) and part.id == name]
+        if any(isinstance(part.ctx, ast.Store) for part in stores):
+            found.append(ast.unparse(statement))
+    return "\n".join(found)
 
 
 def is_member(name: str, value: Any, *, has_source: bool) -> bool:

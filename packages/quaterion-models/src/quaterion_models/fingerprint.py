@@ -7,10 +7,14 @@ import datetime as dt
 import decimal
 import enum
 import functools
+import importlib
+import importlib.util
 import inspect
+import itertools
 import json
 import logging
 import re
+import sys
 import textwrap
 import threading
 import types
@@ -27,7 +31,11 @@ from torch import nn
 
 from quaterion_models.code_origin import (
     PLAIN,
-    is_constant,
+    binding_of,
+    globals_in,
+    imports_in,
+    is_container,
+    is_installed,
     is_library,
     is_library_class,
     is_library_code,
@@ -35,6 +43,7 @@ from quaterion_models.code_origin import (
     library_version,
     module_name,
     names_in,
+    stored_in,
 )
 from quaterion_models.content_key import content_key
 from quaterion_models.saving.arguments import RECORDED_IN
@@ -52,9 +61,16 @@ def fingerprint(encoder: Encoder) -> str:
 
     Covers: the class and its bases below `Encoder` (names, source, code, values that their functions close over), the
     attributes, parameters and buffers (non-persistent ones too) with their dtypes, the submodules likewise, forward
-    hooks, and the collate function. Functions are followed into the functions, classes and constants of the user's own
-    modules that they name. Of installed libraries the version counts, not the source. The order of a dict counts, that
-    of a set does not. Devices, training mode, `requires_grad` and global lists and dicts do not count.
+    hooks, and the collate function. Functions are followed into the globals that they read: functions (through
+    `lru_cache` too), classes, constants, arrays, tensors, modules of torch and other objects with what they hold; and
+    into what they name of the user's own modules, imported above or inside them (a module of the user's that only a
+    function imports is imported for it). Of installed libraries the version counts, not the source. The order of a
+    dict counts, that of a set does not.
+
+    Does not cover: devices, training mode, `requires_grad`; what global lists, dicts and sets hold, and locks, loggers
+    and `itertools.count`; a global that a function itself sets counts by the statement of its module that sets it
+    first. Nor does it see names made up while running (`getattr(module, name)`, `importlib`), and what a module
+    passed on as a value is used for.
 
     Args:
         encoder: The encoder.
@@ -69,6 +85,36 @@ def fingerprint(encoder: Encoder) -> str:
     walker = _Walker(encoder)
     parts = [walker.digest(encoder, "self"), walker.digest(encoder.get_collate_fn(), "the collate function")]
     return blake2b(b"".join(parts), digest_size=32, person=b"encoder").hexdigest()
+
+
+def digest_beyond(encoder: Encoder, base: type[Encoder], own: frozenset[str]) -> str:
+    """Computes a digest of what an encoder adds to a ready-made class that makes a fingerprint of its own.
+
+    Args:
+        encoder: An object of the class or of a subclass.
+        base: The ready-made class.
+        own: The attributes, buffers and submodules that its fingerprint covers or that do not matter.
+
+    Returns:
+        32 hexadecimal digits over the code of the subclass, other attributes, hooks and a collate function of its own;
+        empty for an object of the class itself that has nothing of these.
+
+    Raises:
+        TypeError: If something cannot be hashed.
+    """
+    inside = vars(encoder)
+    kinds = ("_parameters", "_buffers", "_modules")
+    added = {name: value for name, value in inside.items() if name not in _MODULE_INTERNALS | own}
+    added |= {f"{kind}.{name}": part for kind in kinds for name, part in inside[kind].items() if name not in own}
+    added |= {name: list(inside[name].values()) for name in _HOOKS if inside[name]}
+    if type(encoder) is base and not added:
+        return ""
+    walker = _Walker(encoder)
+    walker.is_known(encoder)
+    parts = [walker.digest(type(encoder), "the class of self"), walker.digest(added, "self")]
+    if type(encoder).get_collate_fn is not base.get_collate_fn or "get_collate_fn" in inside:
+        parts.append(walker.digest(encoder.get_collate_fn(), "the collate function"))
+    return _hash(b"beyond", *parts).hex()
 
 
 def digest_of(function: Callable[..., Any]) -> str:
@@ -114,9 +160,12 @@ class _Walker:
             ((list, tuple, collections.deque), self._sequence),
             ((set, frozenset), self._set),
             ((torch.dtype, np.dtype, torch.layout, torch.memory_format, PurePath, *_ANNOTATIONS), self._by_text),
-            ((torch.device, logging.Logger, logging.LoggerAdapter, threading.local, *_LOCKS), self._nothing),
+            (
+                (torch.device, logging.Logger, logging.LoggerAdapter, threading.local, itertools.count, *_LOCKS),
+                self._nothing,
+            ),
             (re.Pattern, self._pattern),
-            (types.ModuleType, self._library_module),
+            (types.ModuleType, self._a_module),
             (types.CodeType, self._code),
             (types.FunctionType, self._function),
             (types.MethodType, self._method),
@@ -125,6 +174,10 @@ class _Walker:
             ((property, staticmethod, classmethod, functools.cached_property), self._property),
             (type, self._class),
         )
+
+    def is_known(self, obj: Any) -> None:
+        """Takes an object as digested elsewhere, so that a reference to it (a bound method) says only that."""
+        self._done[id(obj)] = _hash(b"known")
 
     def digest(self, obj: Any, where: str) -> bytes:
         """Digests one object; `where` says how it was reached."""
@@ -154,7 +207,8 @@ class _Walker:
         if own is not None and obj is not self._encoder:
             return _hash(b"own", _text(str(own())))
         if isinstance(obj, nn.Module):
-            return self._module(obj, where)
+            # What torch.compile returned changes by use: what it compiled does not.
+            return self._module(vars(obj)["_modules"].get("_orig_mod", obj), where)
         return self._object(obj, where)
 
     # ---- containers
@@ -206,8 +260,14 @@ class _Walker:
 
     # ---- code
 
-    def _library_module(self, obj: types.ModuleType, _: str) -> bytes:
-        return _hash(b"module", _text(obj.__name__), _text(library_version(obj.__name__)))
+    def _a_module(self, obj: types.ModuleType, where: str) -> bytes:
+        name = _text(obj.__name__)
+        if is_library(obj.__name__):
+            return _hash(b"module", name, _text(library_version(obj.__name__)))
+        try:
+            return _hash(b"user module", name, _text(inspect.getsource(obj)))
+        except (OSError, TypeError) as error:
+            raise self._unknown(obj, where, f"its source is not to be found ({error})") from error
 
     def _code(self, code: types.CodeType, where: str) -> bytes:
         constants = [self.digest(constant, where) for constant in code.co_consts]
@@ -240,16 +300,41 @@ class _Walker:
         return _hash(b"closure", *cells)
 
     def _globals(self, obj: types.FunctionType, where: str) -> bytes:
-        """Follows the functions, classes and constants of user modules that a function names."""
-        found = []
-        for name in sorted(names_in(obj.__code__)):
-            if name not in obj.__globals__:
+        """Follows the globals that a function reads, and what it imports while it runs."""
+        code, found = obj.__code__, []
+        stored, names = stored_in(code), names_in(code)
+        for name in sorted(globals_in(code)):
+            if name in stored:  # a counter, or what is loaded at the first call
+                found.append(_text(name) + _text(binding_of(obj.__module__, name)))
+            elif name in obj.__globals__:
+                found += self._named(name, obj.__globals__[name], names, where)
+        package = obj.__globals__.get("__package__") or ""
+        for wanted in imports_in(code):
+            module = importlib.util.resolve_name("." * wanted.level + wanted.module, package)
+            if is_installed(module):
                 continue
-            value = obj.__globals__[name]
-            # Containers may be changed by running (a counter, a registry): only what is constant is followed.
-            if isinstance(value, (types.FunctionType, type)) or is_constant(value):
-                found.append(_text(name) + self.digest(value, f"{name!r}, named by {where}"))
+            try:
+                value: Any = importlib.import_module(module)
+            except ImportError:  # as where the function runs: an optional part
+                continue
+            found += self._named(module, value, names, where)
+            if not wanted.names:  # "import a.b" names a
+                top = module.partition(".")[0]
+                found += self._named(top, sys.modules[top], names, where)
         return _hash(b"globals", *found)
+
+    def _named(self, name: str, value: Any, names: set[str], where: str, above: tuple[Any, ...] = ()) -> list[bytes]:
+        """Digests a global; of a module of the user's, those of its attributes that the code names."""
+        if is_container(value):  # may be changed by running (a counter, a registry)
+            return []
+        if not isinstance(value, types.ModuleType) or is_library(value.__name__):
+            return [_text(name) + self.digest(value, f"{name!r}, named by {where}")]
+        found = [_text(name)]
+        inside = vars(value)
+        for part in sorted(names & inside.keys()):
+            if not any(inside[part] is module for module in (value, *above)):
+                found += self._named(f"{name}.{part}", inside[part], names, where, (value, *above))
+        return found
 
     def _method(self, obj: types.MethodType, where: str) -> bytes:
         return _hash(b"method", self.digest(obj.__func__, where), self.digest(obj.__self__, f"the object of {where}"))
@@ -313,6 +398,8 @@ class _Walker:
         )
 
     def _object(self, obj: Any, where: str) -> bytes:
+        if type(obj).__module__ in _SYNCHRONISING:
+            return self._nothing(obj, where)
         if type(obj).__module__.partition(".")[0] == "tokenizers" and hasattr(obj, "to_str"):
             # Padding and truncation are set anew by each call.
             content = json.loads(obj.to_str())
@@ -356,8 +443,9 @@ class _Walker:
 
 def _own_fingerprint(obj: Any) -> Callable[[], str] | None:
     from quaterion_models.encoders.encoder import Encoder
+    from quaterion_models.encoders.sentence_transformer_tokenizer import SentenceTransformerTokenizer
 
-    return obj.fingerprint if isinstance(obj, Encoder) else None
+    return obj.fingerprint if isinstance(obj, (Encoder, SentenceTransformerTokenizer)) else None
 
 
 def _attributes_of(obj: Any) -> Iterator[tuple[str, Any]]:
@@ -370,6 +458,7 @@ def _attributes_of(obj: Any) -> Iterator[tuple[str, Any]]:
 
 
 _PICKLING = ("__reduce_ex__", "__reduce__", "__getstate__")
+_SYNCHRONISING = {"threading", "multiprocessing.synchronize", "asyncio.locks"}  # events, conditions, semaphores
 _LOCKS = (type(threading.Lock()), type(threading.RLock()))
 _BUILTINS = (
     types.BuiltinFunctionType,

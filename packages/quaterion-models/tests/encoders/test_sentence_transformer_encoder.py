@@ -270,3 +270,73 @@ def test_what_is_no_text_is_named(shared, batch):
 def test_a_wrong_max_length_is_named(minilm_folder, length):
     with pytest.raises(ValueError, match="max_length must be an integer of at least 1"):
         SentenceTransformerEncoder(minilm_folder, max_length=length)
+
+
+class Louder(SentenceTransformerEncoder):
+    def forward(self, batch):
+        return super().forward(batch) * 2
+
+
+class Shorter(SentenceTransformerEncoder):
+    letters = 3
+
+    def get_collate_fn(self):
+        inner, letters = super().get_collate_fn(), self.letters
+        return lambda texts: inner([text[:letters] for text in texts])
+
+
+def test_what_a_subclass_or_an_object_adds_is_in_the_fingerprint(minilm_folder, tmp_path, copy_model):
+    makers = [SentenceTransformerEncoder, Louder, Shorter]
+    prints = [make(minilm_folder).fingerprint() for make in makers]
+    assert len(set(prints)) == 3
+    copied = copy_model(minilm_folder, tmp_path / "copy")
+    assert [make(copied).fingerprint() for make in makers] == prints
+    for name, value in {
+        "forward": lambda batch: batch,
+        "scale": 2,
+        "letters": 4,
+        "extra": torch.nn.Linear(1, 1),
+    }.items():
+        for make, before in zip(makers, prints, strict=True):
+            encoder = make(minilm_folder)
+            setattr(encoder, name, value)
+            assert encoder.fingerprint() != before
+    encoder = SentenceTransformerEncoder(minilm_folder)
+    encoder.register_forward_hook(lambda module, inputs, output: output * 2)
+    assert encoder.fingerprint() != prints[0]
+    bound = SentenceTransformerEncoder(minilm_folder)
+    bound.forward = Louder.forward.__get__(bound)
+    assert bound.fingerprint() != prints[0]
+
+
+def double_weights(folder):
+    safetensors = pytest.importorskip("safetensors.torch")
+    path = folder / "model.safetensors"
+    weights = {
+        name: value * 2 if value.is_floating_point() else value for name, value in safetensors.load_file(path).items()
+    }
+    path.unlink()
+    safetensors.save_file(weights, path, metadata={"format": "pt"})
+
+
+def test_files_replaced_under_a_loaded_one_are_loaded_again(minilm_folder, tmp_path, copy_model):
+    folder = copy_model(minilm_folder, tmp_path / "copy")
+    encoder = SentenceTransformerEncoder(folder)
+    before, vector = encoder.fingerprint(), model_of(encoder).encode(["a text"])
+    double_weights(folder)
+    fresh = SentenceTransformerEncoder(folder)
+    assert encoder.fingerprint() == fresh.fingerprint() != before
+    again = model_of(encoder).encode(["a text"])
+    assert np.array_equal(again, model_of(fresh).encode(["a text"]))
+    assert not np.allclose(again, vector)
+
+
+def test_files_replaced_between_fingerprint_and_loading_are_refused(minilm_folder, tmp_path, copy_model):
+    folder = copy_model(minilm_folder, tmp_path / "copy")
+    encoder = SentenceTransformerEncoder(folder)
+    encoder.fingerprint()
+    double_weights(folder)
+    with pytest.raises(ValueError, match=r"have changed since .* fingerprint was taken.*Build the encoder again"):
+        model_of(encoder).encode(["a text"])
+    encoder.fingerprint()
+    model_of(encoder).encode(["a text"])

@@ -37,6 +37,9 @@ def test_one_function_serves_every_encoder():
         ({"num_workers": -1}, ValueError, "num_workers=-1"),
         ({"save_dir": 3}, TypeError, "save_dir=3; expected a folder"),
         ({"key_extractors": 3}, TypeError, "expected a function"),
+        ({"key_extractors": {"a": "id"}}, TypeError, "'id'.*expected a function"),
+        ({"mapping": None}, TypeError, "mapping=None; expected a dictionary of cache types"),
+        ({"save_dir": ""}, ValueError, "save_dir=''; expected a folder .*working directory"),
     ],
 )
 def test_bad_arguments_are_refused_when_the_configuration_is_built(arguments, error, message):

@@ -272,6 +272,46 @@ def test_vectors_computed_elsewhere_make_a_store(tmp_path):
     assert EmbeddingStore.open(tmp_path / "s").vectors_of(["c", "b"]).tolist() == [[5.0, 6.0], [3.0, 4.0]]
 
 
+def test_opening_a_store_changes_nothing_in_its_folder(tmp_path, caplog):
+    folder = tmp_path / "s"
+    filled(folder, [1, 2], [3, 4])
+    (folder / "part-0.keys").with_name("manifest.json.tmp").write_text("left over")
+    damaged(folder / "part-0.vectors", "flip")
+    before = {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.iterdir()}
+    store = EmbeddingStore.open(folder)
+    assert {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.iterdir()} == before
+    assert "These 2 vectors are left out" in caplog.text
+    assert (store.rows(keys_of([1, 2, 3])) >= 0).tolist() == [True, True, False]
+    caplog.clear()
+    store.refresh()
+    assert not caplog.text and len(store) == 2
+
+
+def test_an_opened_store_can_be_added_to_and_is_mended_then(tmp_path):
+    folder = tmp_path / "s"
+    filled(folder, [1, 2], [3, 4])
+    damaged(folder / "part-0.vectors", "flip")
+    store = EmbeddingStore.open(folder)
+    assert store.claim(keys_of([3, 4])).all()
+    store.add(keys_of([3, 4]), vectors_of([3, 4]))
+    store.flush()
+    for one in (store, new_store(folder)):
+        assert torch.equal(one.take(one.rows(keys_of([1, 2, 3, 4]))), torch.from_numpy(vectors_of([1, 2, 3, 4])))
+
+
+@pytest.mark.parametrize("on_disk", [False, True])
+def test_vectors_in_half_precision_and_equal_rows_are_taken_and_unequal_ones_refused(tmp_path, on_disk):
+    folder = tmp_path / "s" if on_disk else None
+    table = torch.tensor([[1.0, 2.0], [3.0, 4.0], [1.0, 2.0]])
+    store = EmbeddingStore.from_vectors(["a", "b", "a"], table.bfloat16(), folder=folder)
+    assert len(store) == 2 and store.vectors_of(["a"]).tolist() == [[1.0, 2.0]]
+    with pytest.raises(ValueError, match="Rows 0 and 2 have the same key and different vectors"):
+        EmbeddingStore.from_vectors(["a", "b", "a"], table + torch.arange(3)[:, None])
+    for text in ("ab", b"ab"):
+        with pytest.raises(TypeError, match="expected a list of objects, such as"):
+            EmbeddingStore.from_vectors(text, table[:2])
+
+
 @pytest.mark.parametrize(
     ("keys", "vectors", "message"),
     [

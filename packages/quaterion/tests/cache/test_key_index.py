@@ -1,6 +1,7 @@
 """The index of keys against a dictionary."""
 
 import numpy as np
+import pytest
 
 from quaterion.cache.key_index import KeyIndex, distinct_keys
 
@@ -37,3 +38,14 @@ def test_distinct_keys_rebuild_all_keys_in_order_of_appearance():
     assert len({key.tobytes() for key in keys}) == len(first)
     assert (np.diff(first) > 0).all() and first[0] == 0
     assert [len(part) for part in distinct_keys(keys[:0])] == [0, 0]
+
+
+@pytest.mark.parametrize("order", ["big", "little"])
+def test_keys_that_share_a_half_are_told_apart_in_one_look(order):
+    """Numbers as 16 bytes: one half of every key is zero, and many of those that are looked for are not there."""
+    count = 20_000
+    numbers = [number.to_bytes(16, order) for number in range(2 * count)]
+    keys = np.frombuffer(b"".join(numbers), dtype=np.uint8).reshape(-1, 16)
+    index = KeyIndex(keys[:count])
+    assert index._longest_run == 1  # as many passes over all keys as there are keys side by side
+    assert index.rows(keys).tolist() == [*range(count), *[-1] * count]

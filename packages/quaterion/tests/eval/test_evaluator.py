@@ -1,8 +1,10 @@
 import pytest
 import torch
+from scipy.stats import spearmanr
+from sklearn.metrics import roc_auc_score
 
 from quaterion.dataset import SimilarityGroupSample, SimilarityPairSample
-from quaterion.eval import group, pair
+from quaterion.eval import group, pair, scored
 from quaterion.eval.attached_metric import AttachedMetric
 from quaterion.eval.base_metric import UnscorableSetError
 from quaterion.eval.evaluator import Evaluator
@@ -79,12 +81,26 @@ def test_perfect_pairs_score_exactly_one_whatever_the_sample(size, distinguish, 
     samples.append(SimilarityPairSample("q0", "d0"))  # once more
     samples.append(SimilarityPairSample("q1", "d2", score=0.0))
     metrics = [pair.RetrievalPrecision(), pair.RetrievalRecall(), pair.RetrievalReciprocalRank()]
+    metrics += [pair.RetrievalRPrecision(), pair.MeanAveragePrecisionAtR(), pair.NDCG(3)]
+    metrics += [scored.SpearmanCorrelation(), scored.PearsonCorrelation()]
+    metrics += [scored.AveragePrecision(), scored.BestF1(), scored.RocAuc()]
     sampler = pair_sampler(sample_size=size, distinguish=distinguish)
     values = Evaluator(metrics, sampler).evaluate(samples, model_of(vectors))
     assert all(torch.equal(value, torch.tensor(1.0)) for value in values.values())
 
 
-def test_sides_are_searched_as_brute_force_does(model_of, brute_force):
+PAIR_METRICS = {
+    "precision": lambda **options: pair.RetrievalPrecision(2, **options),
+    "recall": lambda **options: pair.RetrievalRecall(2, **options),
+    "r_precision": pair.RetrievalRPrecision,
+    "map_at_r": pair.MeanAveragePrecisionAtR,
+    "reciprocal_rank": pair.RetrievalReciprocalRank,
+    "ndcg": lambda **options: pair.NDCG(2, **options),
+}
+
+
+@pytest.mark.parametrize("name", PAIR_METRICS)
+def test_sides_are_searched_as_brute_force_does(name, model_of, brute_force):
     generator = torch.Generator().manual_seed(3)
     points = torch.randint(-2, 3, (12, 3), generator=generator).float()
     texts = [f"text {i}" for i in range(12)]
@@ -93,10 +109,10 @@ def test_sides_are_searched_as_brute_force_does(model_of, brute_force):
     labels = torch.tensor([sample.score for sample in samples])
     model = model_of(dict(zip(texts, points.tolist(), strict=True)))
     for distinguish in (False, True):
-        metric = pair.RetrievalReciprocalRank(reduce_func=None)
-        values = Evaluator(metric, pair_sampler(distinguish=distinguish)).evaluate(samples, model)
-        expected = brute_force.pair_scores("reciprocal_rank", points, labels, pairs, sides=distinguish)
-        assert values["RetrievalReciprocalRank"].tolist() == pytest.approx(expected, abs=1e-6, nan_ok=True)
+        metric = PAIR_METRICS[name](reduce_func=None)
+        values = Evaluator({"value": metric}, pair_sampler(distinguish=distinguish)).evaluate(samples, model)
+        expected = brute_force.pair_scores(name, points, labels, pairs, k=2, sides=distinguish)
+        assert values["value"].tolist() == pytest.approx(expected, abs=1e-6, nan_ok=True)
         assert metric.num_left_out == (1 if distinguish else 2)
 
 
@@ -171,3 +187,87 @@ def test_nothing_relevant_for_any_query_is_refused(groups_of_texts, model_of):
     different = [SimilarityGroupSample(sample.obj, place) for place, sample in enumerate(samples)]
     with pytest.raises(UnscorableSetError, match=r"Not one of 60 queries has a relevant candidate"):
         Evaluator(group.RetrievalRPrecision(), group_sampler(sample_size=5)).evaluate(different, model_of(vectors))
+
+
+def test_groups_of_an_evaluation_are_those_of_the_data(groups_of_texts, model_of):
+    vectors, samples, _, members = groups_of_texts
+    evaluator = Evaluator(group.RetrievalRPrecision(), group_sampler())
+    whole = evaluator.score(samples, model_of(vectors))
+    parts = whole.by_group()
+    assert list(parts) == list(dict.fromkeys(sample.group for sample in samples))
+    for label, part in parts.items():
+        own = whole.scores["RetrievalRPrecision"][members == int(label.removeprefix("group "))]
+        assert torch.equal(part.scores["RetrievalRPrecision"].nan_to_num(-1), own.nan_to_num(-1))
+    assert parts["group 11"].num_left_out == 1
+    some = Evaluator(group.RetrievalRPrecision(), group_sampler(sample_size=20)).score(samples, model_of(vectors))
+    assert sum(part.num_queries for part in some.by_group().values()) == 20
+    for label, part in some.by_group().items():
+        assert all(samples[query].group == label for query in part.queries.tolist())
+
+
+def scored_samples(texts, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    ends = torch.randint(len(texts), (40, 2), generator=generator).tolist()
+    scores = (torch.rand(40, generator=generator) < 0.4).float().tolist()
+    negatives = [texts[:1]] + [[]] * 39
+    return [
+        SimilarityPairSample(texts[a], texts[b], score=score, negatives=more)
+        for (a, b), score, more in zip(ends, scores, negatives, strict=True)
+    ]
+
+
+@pytest.mark.parametrize("options", [{}, {"sample_size": 3}, {"distinguish": True}])
+def test_scored_pairs_are_all_compared_whatever_the_sample(options, groups_of_texts, model_of):
+    vectors, _, points, _ = groups_of_texts
+    samples = scored_samples(list(vectors))
+    metrics = [scored.RocAuc(), pair.RetrievalRPrecision(), scored.SpearmanCorrelation()]
+    result = Evaluator(metrics, pair_sampler(**options)).score(samples, model_of(vectors))
+    places = {text: place for place, text in enumerate(vectors)}
+    rows = torch.tensor([[places[sample.obj_a], places[sample.obj_b]] for sample in samples])
+    similarities = torch.cosine_similarity(points[rows[:, 0]].double(), points[rows[:, 1]].double())
+    labels = [sample.score for sample in samples]
+    assert list(result.values) == ["RocAuc", "RetrievalRPrecision", "SpearmanCorrelation"]
+    assert result.values["RocAuc"].item() == pytest.approx(roc_auc_score(labels, similarities), abs=1e-6)
+    expected = spearmanr(labels, similarities).statistic
+    assert result.values["SpearmanCorrelation"].item() == pytest.approx(expected, abs=1e-6)
+    assert list(result.scores) == ["RetrievalRPrecision"]
+    intervals = result.intervals(resamples=50)
+    assert list(intervals) == list(result.values)
+    assert intervals["RocAuc"].low < intervals["RocAuc"].value < intervals["RocAuc"].high
+
+
+def test_scored_pairs_alone_need_nothing_relevant(groups_of_texts, model_of):
+    vectors, _, _, _ = groups_of_texts
+    texts = list(vectors)
+    samples = [SimilarityPairSample(texts[2 * i], texts[2 * i + 1], score=-i / 10) for i in range(9)]
+    value = Evaluator(scored.SpearmanCorrelation(), pair_sampler()).evaluate(samples, model_of(vectors))
+    assert -1 <= value["SpearmanCorrelation"].item() <= 1
+    with pytest.raises(UnscorableSetError, match=r"Not one of 18 queries has a relevant candidate"):
+        Evaluator(pair.RetrievalRPrecision(), pair_sampler()).evaluate(samples, model_of(vectors))
+
+
+def test_a_metric_of_scored_pairs_is_refused_for_groups():
+    with pytest.raises(TypeError, match=r"'RocAuc' is a RocAuc .* GroupSampler serves GroupMetric. Use metrics of"):
+        Evaluator(scored.RocAuc(), group_sampler())
+    with pytest.raises(TypeError, match=r"serves PairMetric and ScoredPairMetric. Use metrics of quaterion.eval.p"):
+        Evaluator(group.RetrievalRPrecision(), pair_sampler())
+
+
+def test_data_with_unreadable_objects_has_no_digest_and_other_data_another(groups_of_texts, model_of):
+    vectors, samples, _, _ = groups_of_texts
+
+    def digest(data):
+        return group_sampler().task(data, model_of(vectors)).data
+
+    assert digest(samples) == digest(list(samples))
+    changed = [*samples[:-1], SimilarityGroupSample(samples[-1].obj, "group 0")]
+    assert len({digest(samples), digest(changed), digest([samples[1], samples[0], *samples[2:]])}) == 3
+
+    opaque = open  # a function has no content
+
+    class Known(dict):
+        def __missing__(self, key):
+            return [1.0, 0.0, 0.0]
+
+    unreadable = [*samples, SimilarityGroupSample(opaque, "group 0")]
+    assert group_sampler().task(unreadable, model_of(Known(vectors))).data is None

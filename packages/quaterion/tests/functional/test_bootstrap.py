@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from quaterion.functional.bootstrap import bootstrap_mean
+from quaterion.functional.bootstrap import bootstrap_mean, bootstrap_statistic
 
 
 def test_the_interval_of_a_large_sample_is_that_of_the_normal_distribution():
@@ -69,3 +69,33 @@ def test_queries_left_out_take_no_part():
 def test_arguments_out_of_range_are_refused(values, options, message):
     with pytest.raises(ValueError, match=message):
         bootstrap_mean(values, **options)
+
+
+def test_a_statistic_that_is_a_mean_has_the_interval_of_a_mean():
+    values = torch.rand(50, dtype=torch.float64, generator=torch.Generator().manual_seed(8))
+    general = bootstrap_statistic(lambda rows: float(values[rows].mean()), 50, confidence=0.9, resamples=300, seed=2)
+    # Both draw row by row from one generator, so that they draw the same samples.
+    assert general == pytest.approx(bootstrap_mean(values, confidence=0.9, resamples=300, seed=2), abs=1e-12)
+
+
+def test_samples_without_a_value_are_left_out():
+    def share_of_the_first(rows):
+        return float("nan") if bool((rows == 0).all()) else float((rows == 0).double().mean())
+
+    value, low, high = bootstrap_statistic(share_of_the_first, 2, resamples=200)
+    assert (value, low, high) == (0.5, 0.0, 0.5)  # of two rows the first is drawn twice, once or not at all
+
+
+@pytest.mark.parametrize(
+    ("statistic", "count", "options", "message"),
+    [
+        (lambda rows: 0.0, 0, {}, "no row to draw"),
+        (lambda rows: float("nan"), 3, {}, "no value over these 3 rows"),
+        (lambda rows: float("nan") if len(set(rows.tolist())) == 3 else 0.0, 3, {}, "no value over these 3 rows"),
+        (lambda rows: 0.0, 3, {"confidence": 1.0}, "confidence=1.0; expected a probability"),
+        (lambda rows: 0.0, 3, {"resamples": 0}, "resamples=0; expected 1 or more"),
+    ],
+)
+def test_a_statistic_that_cannot_be_had_is_refused(statistic, count, options, message):
+    with pytest.raises(ValueError, match=message):
+        bootstrap_statistic(statistic, count, **options)

@@ -3,6 +3,7 @@ import torch
 
 from quaterion.functional import rounded_similarity
 from quaterion.functional.rounded_similarity import RoundedSimilarity, rows_at_once
+from quaterion.functional.rounded_similarity import rounded_similarity as similarity_of_pairs
 from quaterion.functional.similarity import METRICS, similarity_matrix
 
 
@@ -56,6 +57,31 @@ def test_dot_products_beyond_float32_stay_finite():
 def test_embeddings_of_any_float_type_give_float32(dtype):
     x = torch.tensor([[3.0, 4.0], [4.0, 3.0]], dtype=dtype)
     assert torch.equal(RoundedSimilarity(x, "cosine")(x), torch.tensor([[1.0, 0.96], [0.96, 1.0]]))
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_pairs_of_rows_have_the_similarities_of_the_matrix(metric, monkeypatch):
+    generator = torch.Generator().manual_seed(2)
+    x, y = torch.randn(2, 40, 7, generator=generator)
+    expected = similarity_matrix(x.double(), y.double(), metric).diagonal()
+    whole = similarity_of_pairs(x, y, metric)
+    assert whole.dtype == torch.float32
+    assert torch.allclose(whole.double(), expected, rtol=1e-7, atol=3e-8)
+    monkeypatch.setattr(rounded_similarity, "CHUNK_ENTRIES", 3 * 7)
+    assert torch.equal(similarity_of_pairs(x, y, metric), whole)
+
+
+@pytest.mark.parametrize("metric", ["cosine", "dot_product"])
+def test_pairs_whose_products_cancel_are_tied_with_zero(metric):
+    query = torch.tensor([[0.1, 0.2, 0.3]], dtype=torch.float64).expand(4, -1)
+    others = torch.tensor([[1.0, 1, -1], [3, 0, -1], [0, 3, -2], [-1, -1, 1]], dtype=torch.float64)
+    assert similarity_of_pairs(query, others, metric).tolist() == [0.0] * 4
+
+
+def test_pairs_with_huge_or_no_rows_stay_finite():
+    largest = torch.finfo(torch.float32).max
+    assert similarity_of_pairs(torch.tensor([[1e30]]), torch.tensor([[-1e30]]), "dot_product").tolist() == [-largest]
+    assert similarity_of_pairs(torch.empty(0, 3), torch.empty(0, 3), "cosine").shape == (0,)
 
 
 def test_a_block_never_exceeds_its_bound_as_long_as_one_row_fits():

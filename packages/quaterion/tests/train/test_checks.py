@@ -18,6 +18,7 @@ from quaterion.dataset import (
 from quaterion.eval.attached_metric import AttachedMetric
 from quaterion.eval.group import RetrievalRPrecision
 from quaterion.eval.pair import RetrievalReciprocalRank
+from quaterion.eval.scored import SpearmanCorrelation
 from quaterion.loss import (
     ArcFaceLoss,
     CenterLoss,
@@ -252,6 +253,11 @@ def test_batches_of_one_are_warned_of(model_type, make_trainer):
             "configure_metrics",
             lambda: AttachedMetric("m", RetrievalReciprocalRank()),
             "'m' is quaterion.eval.pair.*RetrievalReciprocalRank, but TripletLoss .* quaterion.eval.group",
+        ),
+        (
+            "configure_metrics",
+            lambda: AttachedMetric("m", SpearmanCorrelation()),
+            "'m' is quaterion.eval.scored.*SpearmanCorrelation, but TripletLoss .* quaterion.eval.group",
         ),
     ],
 )

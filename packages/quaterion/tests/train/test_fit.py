@@ -79,6 +79,28 @@ def test_cached_and_uncached_training_give_the_same_losses_from_pairs(name, loss
     assert runs[1] == pytest.approx(runs[0], rel=1e-5)
 
 
+class Sharded(Stream):
+    """Gives every worker its share of the items."""
+
+    def __iter__(self):
+        worker = torch.utils.data.get_worker_info()
+        return iter(self.data if worker is None else self.data[worker.id :: worker.num_workers])
+
+
+@pytest.mark.parametrize("drop_last", [False, True])
+def test_streams_that_several_workers_read_are_the_same_with_and_without_the_cache(
+    drop_last, model_type, group_data, make_trainer
+):
+    runs = []
+    for caches in (None, CacheConfig()):
+        torch.manual_seed(1)
+        model = model_type(caches=caches)
+        loader = GroupSimilarityDataLoader(Sharded(group_data), batch_size=8, num_workers=2, drop_last=drop_last)
+        runs.append(losses_of(model, make_trainer(max_epochs=2), loader))
+    assert len(runs[0]) == 2 * (6 if drop_last else 8)
+    assert runs[1] == pytest.approx(runs[0], rel=1e-5)
+
+
 COMPOSED = {
     "P x K": lambda groups, pairs: (
         GroupSimilarityDataLoader(groups, groups_per_batch=3, samples_per_group=4), TripletLoss,

@@ -33,6 +33,11 @@ from quaterion_models.types import CollateFnType
 
 _MODEL = "model"
 _PICKLES = {".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".py"}
+# What the fingerprint of this class covers, or what does not change the vectors.
+_OWN = frozenset(
+    {"_trainable", "_max_length", "_prompt", "_normalize", "folder", "_device", "model"}
+    | {"_frozen", "_placed", "_size", "_loaded_files", "_digested_files"}
+)
 _ALGORITHM = "1"  # to be raised when this file computes other vectors from the same files
 
 
@@ -90,7 +95,11 @@ class SentenceTransformerEncoder(Encoder):
         self.__dict__["_frozen"] = None
         self._placed: tuple[torch.device, torch.dtype] | None = None
         self._size: int | None = None
+        # Digests of the files: of those that the weights were read from, and of those of the last fingerprint.
+        self._loaded_files: list[tuple[str, str]] | None = None
+        self._digested_files: list[tuple[str, str]] | None = None
         if trainable:
+            self._loaded_files = files_digest(self.folder)
             self.model = load_sentence_transformer(self.folder, max_length=self._max_length)
 
     @property
@@ -126,14 +135,32 @@ class SentenceTransformerEncoder(Encoder):
     def fingerprint(self) -> str:
         """Digests the model's files and the settings; the weights of a trainable model are taken as they are now.
 
+        Of a subclass its code counts too, and of any encoder the attributes, submodules, hooks, replaced methods and
+        collate function that this class does not have. Where the files have changed since the weights of a frozen
+        model were loaded, the next forward loads them again. Not covered: changes to the model that was loaded.
+
         Returns:
             32 hexadecimal digits.
+
+        Raises:
+            TypeError: If something that a subclass adds cannot be hashed.
         """
+        from quaterion_models.fingerprint import digest_beyond
+
+        files = files_digest(self.folder)
+        self._digested_files = files
+        if self.__dict__["_frozen"] is not None and files != self._loaded_files:
+            self.__dict__["_frozen"] = self._placed = self._size = None
         settings = (self._max_length, self._prompt, self._normalize, str(self._device.dtype))
         versions = [_major(name) for name in ("sentence-transformers", "transformers")]
-        content: list[Any] = [_ALGORITHM, settings, versions, files_digest(self.folder)]
+        content: list[Any] = [_ALGORITHM, settings, versions, files]
         if self._trainable:
             content.append({name: tensor.detach() for name, tensor in self.model.state_dict().items()})
+            if files != self._loaded_files:  # the configuration is still the old one
+                content.append(self._loaded_files)
+        beyond = digest_beyond(self, SentenceTransformerEncoder, _OWN)
+        if beyond:
+            content.append(beyond)
         return blake2b(content_key(content), digest_size=16, person=b"sentence-transf").hexdigest()
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -223,7 +250,14 @@ class SentenceTransformerEncoder(Encoder):
             return self.model
         model = self.__dict__["_frozen"]
         if model is None:
+            files = files_digest(self.folder)
             model = load_sentence_transformer(self.folder, max_length=self._max_length)
+            if files_digest(self.folder) != files or self._digested_files not in (None, files):
+                raise ValueError(
+                    f"the files in {self.folder} have changed since the encoder's fingerprint was taken: expected "
+                    "those that its cached vectors are named after. Build the encoder again, or call its fingerprint()"
+                )
+            self._loaded_files = files
             model.requires_grad_(False)
             self.__dict__["_frozen"] = model
         place = self._device

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from quaterion_models.encoders.sentence_transformer_files import read_modules, read_optional
+from quaterion_models.content_key import content_key
+from quaterion_models.encoders.sentence_transformer_files import files_digest, read_modules, read_optional
 from quaterion_models.extras import require
 
 # What a Transformer module's configuration may say where tokenising is nothing but calling the tokenizer.
@@ -64,6 +65,11 @@ class SentenceTransformerTokenizer:
         if prompt:
             texts = [prompt + text for text in texts]
         return dict(self._tokenizer(texts, padding=True, truncation="longest_first", return_tensors="pt"))
+
+    def fingerprint(self) -> str:
+        """Digests the settings and the model's files, wherever they lie, and not what has been loaded."""
+        content = (self.max_length, self.prompt, files_digest(self.folder))
+        return content_key(content).hex()
 
     def _resolved_prompt(self) -> str:
         if self.prompt is not None:

@@ -96,8 +96,8 @@ class CacheConfig:
             raise TypeError(f"CacheConfig got save_dir={self.save_dir!r}; expected a folder, or None.")
         if self.save_dir == "":
             raise ValueError(
-                "CacheConfig got save_dir=''; expected a folder ('.' for the working directory), or None to keep vectors "
-                "in memory only."
+                "CacheConfig got save_dir=''; expected a folder ('.' for the working directory), or None to keep "
+                "vectors in memory only."
             )
         if self.dtype not in {"float32", "float16"}:
             raise ValueError(f"CacheConfig got dtype={self.dtype!r}; expected 'float32' or 'float16'.")

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from quaterion.cache.key_index import KeyIndex
+from quaterion.cache.key_index import KeyIndex, distinct_keys
 from quaterion.cache.manifest import (
     KEY_BYTES,
     MANIFEST,
@@ -86,12 +86,17 @@ class EmbeddingStore:
         self._writer: StoreWriter | None = None
         self._open: list[tuple[Keys, NDArray[Any]]] = []
         self._opened_at = 0.0
+        self._damaged: set[Shard] = set()
+        self._mends = True
         if self._folder is not None:
             self._open_folder(self._folder)
 
     @classmethod
     def open(cls, folder: str | Path) -> Self:
-        """Opens the store in a folder, whatever encoder filled it.
+        """Opens the store in a folder to read it, whatever encoder filled it. Nothing in the folder changes.
+
+        Damaged vectors are left out, with a warning. A store that is opened may be added to; from then on it is one
+        that training uses.
 
         Args:
             folder: The store's folder.
@@ -109,13 +114,15 @@ class EmbeddingStore:
             ) from error
         if manifest is None:
             raise FileNotFoundError(f"{folder} holds no embedding store: expected a {MANIFEST} in it.")
-        return cls(
+        store = cls(
             fingerprint=manifest.fingerprint,
             dimension=manifest.dimension,
             encoder=manifest.encoder,
             dtype="float16" if manifest.dtype == "float16" else "float32",
-            folder=folder,
         )
+        store._folder, store._mends = Path(folder).absolute(), False
+        store._read_shards(store._folder, manifest)
+        return store
 
     @classmethod
     def from_vectors(
@@ -144,14 +151,15 @@ class EmbeddingStore:
 
         Raises:
             TypeError: An object's content cannot be read.
-            ValueError: The numbers of keys and vectors differ, a vector is not finite, or the vectors are no matrix.
+            ValueError: The numbers of keys and vectors differ, a vector is not finite, the vectors are no matrix, or
+                one key has two different vectors.
 
         Example:
             >>> store = EmbeddingStore.from_vectors(["a", "b"], [[1.0, 0.0], [0.0, 1.0]])
             >>> store.vectors_of(["b"]).tolist()
             [[0.0, 1.0]]
         """
-        table = np.asarray(vectors.detach().cpu() if isinstance(vectors, Tensor) else vectors)
+        table = np.asarray(vectors.detach().cpu().float() if isinstance(vectors, Tensor) else vectors)
         if table.ndim != 2 or table.shape[1] == 0:
             raise ValueError(f"Got vectors of shape {list(table.shape)}; expected [N, D], one row for each object.")
         table = table.astype(dtype)
@@ -161,6 +169,15 @@ class EmbeddingStore:
         digests = _content_keys(keys)
         if len(digests) != len(table):
             raise ValueError(f"Got {len(digests)} keys and {len(table)} vectors; expected one vector for each key.")
+        first, inverse = distinct_keys(digests)
+        unequal = (table != table[first][inverse]).any(axis=1)
+        if unequal.any():
+            row = int(unequal.argmax())
+            raise ValueError(
+                f"Rows {int(first[inverse[row]])} and {row} have the same key and different vectors; expected one "
+                "vector for each key."
+            )
+        digests, table = digests[first], table[first]
         store = cls(fingerprint=fingerprint, dimension=table.shape[1], encoder=encoder, dtype=dtype, folder=folder)
         new = store.rows(digests) < 0
         for start in range(0, len(table), SHARD_ROWS):
@@ -375,6 +392,8 @@ class EmbeddingStore:
     def _writing(self) -> StoreWriter:
         if self._writer is None:
             assert self._folder is not None  # noqa: S101 - callers have a folder; this tells the type checker
+            self._mends = True
+            self._set_aside(self._folder)
             self._writer = StoreWriter(self._folder, self._current_manifest)
         return self._writer
 
@@ -424,19 +443,27 @@ class EmbeddingStore:
             )
 
     def _read_shards(self, folder: Path, found: Manifest) -> None:
-        new = sorted(set(found.shards) - self._known)
+        new = sorted(set(found.shards) - self._known - self._damaged)
         damaged = damaged_shards(folder, replace(found, shards=tuple(new)))
         for one in itertools.chain.from_iterable(damaged.values()):
             logger.warning(
-                "%s is damaged in rows %d to %d: %s. These %d vectors are set aside and encoded again.",
+                "%s is damaged in rows %d to %d: %s. These %d vectors are %s.",
                 one.file, one.start, one.start + one.rows - 1, one.problem, one.rows,
+                "set aside and encoded again" if self._mends else "left out",
             )  # fmt: skip
         for shard in new:
             if shard not in damaged:
                 self._accept(folder, shard)
-        if damaged:
+        self._damaged |= damaged.keys()
+        if self._mends:
+            self._set_aside(folder)
+
+    def _set_aside(self, folder: Path) -> None:
+        """Takes what is damaged out of the manifest, so that it counts as missing and is encoded again."""
+        if self._damaged:
             with folder_lock(folder):
-                self._current_manifest().without(damaged).write(folder)
+                self._current_manifest().without(self._damaged).write(folder)
+            self._damaged = set()
 
     def _accept(self, folder: Path, shard: Shard) -> None:
         self._segments = merged(self._segments, Part(folder, shard.part, self.dimension, self._about.dtype), shard)
@@ -449,6 +476,8 @@ def _content_keys(objects: Keys | Iterable[Any]) -> Keys:
         if objects.shape[1] != KEY_BYTES:
             raise ValueError(f"Got content keys of shape {list(objects.shape)}; expected [N, {KEY_BYTES}].")
         return objects
+    if isinstance(objects, str | bytes):
+        raise TypeError(f"Got {objects!r}; expected a list of objects, such as [{objects!r}].")
     return np.frombuffer(b"".join(map(content_key, objects)), dtype=np.uint8).reshape(-1, KEY_BYTES)
 
 

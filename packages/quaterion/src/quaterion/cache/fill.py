@@ -92,8 +92,8 @@ class Filling:
             if not encoded and len(plan):
                 if not told:
                     logger.warning(
-                        "Another process is encoding the %d objects that %s still lacks for the encoder %r: waiting until "
-                        "it has written them. If it ends before, they are encoded here.",
+                        "Another process is encoding the %d objects that %s still lacks for the encoder %r: waiting "
+                        "until it has written them. If it ends before, they are encoded here.",
                         len(plan), self.store.folder, self.name,
                     )  # fmt: skip
                 told = True
@@ -200,8 +200,8 @@ def differing(what: str, *, views: int = 1) -> str:
     if views > 1:
         return (
             f"{what} differs between two reads of the same view, so its vectors cannot be cached. "
-            f"CacheConfig(views={views}) seeds the global generators of random, numpy.random and torch before it reads a "
-            "view; expected a data set that draws from those. Take other generators out of it, or set "
+            f"CacheConfig(views={views}) seeds the global generators of random, numpy.random and torch before it reads "
+            "a view; expected a data set that draws from those. Take other generators out of it, or set "
             "CacheConfig(cache_type=CacheType.NONE)."
         )
     return (

@@ -64,11 +64,13 @@ def choose_placement(wanted: CacheType, *, name: str, size: int, device: torch.d
     if device.type != "cpu":
         free = free_memory(device)
         if size <= ROOM * free:
-            return Placement(device, on_disk=False, reason=f"{_gib(size)} fit into the {_gib(free)} that are free")
+            return Placement(device, on_disk=False, reason=f"{_shown(size)} fit into the {_shown(free)} that are free")
     free = free_memory(cpu)
     if size <= ROOM * free or not has_folder:
-        return Placement(cpu, on_disk=False, reason=f"{_gib(size)} of {_gib(free)} free memory")
-    return Placement(cpu, on_disk=True, reason=f"{_gib(size)} are more than half of the {_gib(free)} of free memory")
+        return Placement(cpu, on_disk=False, reason=f"{_shown(size)} of {_shown(free)} free memory")
+    return Placement(
+        cpu, on_disk=True, reason=f"{_shown(size)} are more than half of the {_shown(free)} of free memory"
+    )
 
 
 def free_memory(device: torch.device) -> int:
@@ -96,5 +98,5 @@ def _container_room() -> list[int]:
         return []
 
 
-def _gib(size: int) -> str:
-    return f"{size / 2**30:.2f} GiB"
+def _shown(size: int) -> str:
+    return f"{size / 2**30:,.1f} GiB" if size >= 2**30 else f"{size / 2**20:,.1f} MiB"

@@ -190,7 +190,7 @@ class BatchSource:
                 keys=keys,
             )
             return RawBatches(loader, collate, placed)
-        indices = IndexBatches(loader, length=len(reading.table))
+        indices = IndexBatches(loader, length=len(reading.table), batch_sizes=reading.batch_sizes)
         return CachedBatches(indices, reading.table, placed, reading.metas, views=reading.views)
 
     def place(self, key: str, loader: SimilarityDataLoader[Any], reading: SampleReading) -> PlacedVectors:
@@ -257,8 +257,8 @@ class BatchSource:
             if self._digest_of_encoder(key) != used:
                 raise ValueError(
                     f"The checkpoint has other weights for the frozen encoder {key!r} than the model was built with, "
-                    "and the cached vectors are of the latter. Build the model with the weights that the checkpoint was "
-                    "trained on, or return None from configure_caches."
+                    "and the cached vectors are of the latter. Build the model with the weights that the checkpoint "
+                    "was trained on, or return None from configure_caches."
                 )
 
     def _store(self, key: str) -> EmbeddingStore:

@@ -7,11 +7,15 @@ import typer
 from quaterion.cli.cache import cache
 from quaterion.cli.demo import HELP, demo
 from quaterion.cli.errors import EXIT_CODES
+from quaterion.cli.evaluate import EVALUATE, evaluate
+from quaterion.cli.report import REPORT, report
 
 __all__ = ["app", "main"]
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.command(help=HELP)(demo)
+app.command(help=EVALUATE)(evaluate)
+app.command(help=REPORT)(report)
 app.add_typer(cache)
 
 

@@ -23,6 +23,7 @@ class IndexBatches:
     Args:
         loader: The loader whose sampler, batch size, `drop_last` and generator are used.
         length: Number of samples, needed where the data set is iterable.
+        batch_sizes: Samples in each batch of an iterable data set, where they are not as the loader says.
 
     Raises:
         ValueError: The loader does not batch (`batch_size=None`).
@@ -33,18 +34,18 @@ class IndexBatches:
         [[0, 1], [2, 3], [4]]
     """
 
-    def __init__(self, loader: DataLoader[Any], *, length: int) -> None:
+    def __init__(self, loader: DataLoader[Any], *, length: int, batch_sizes: list[int] | None = None) -> None:
         if loader.batch_sampler is None and not isinstance(loader.dataset, IterableDataset):
             raise ValueError("The loader has batch_size=None; expected batches: give it a batch_size.")
         self._loader = loader
         self._length = length
+        self._batch_sizes = batch_sizes
         self._keeps_workers = loader.persistent_workers and loader.num_workers > 0
         self._started = False
 
     def __len__(self) -> int:
         if isinstance(self._loader.dataset, IterableDataset):
-            size = self._loader.batch_size or 1
-            return self._length // size if self._loader.drop_last else -(-self._length // size)
+            return len(self._stream_batches())
         return len(self._loader.batch_sampler)  # type: ignore[arg-type]
 
     def __iter__(self) -> Iterator[Tensor]:
@@ -57,7 +58,7 @@ class IndexBatches:
     def _draw(self) -> Iterable[Tensor]:
         loader = self._loader
         if isinstance(loader.dataset, IterableDataset):
-            return _chunks(torch.arange(self._length), loader.batch_size or 1, drop_last=loader.drop_last)
+            return self._stream_batches()
         batch_sampler = loader.batch_sampler
         if isinstance(batch_sampler, TensorBatchSampler):
             return batch_sampler.index_batches()
@@ -67,6 +68,12 @@ class IndexBatches:
                 return _chunks(order, batch_sampler.batch_size, drop_last=batch_sampler.drop_last)
         assert batch_sampler is not None  # noqa: S101 - the constructor refused it; this tells the type checker
         return (torch.as_tensor(indices, dtype=torch.int64) for indices in batch_sampler)
+
+    def _stream_batches(self) -> list[Tensor]:
+        loader, order = self._loader, torch.arange(self._length)
+        size = loader.batch_size or 1
+        batches = torch.split(order, size if self._batch_sizes is None else self._batch_sizes)
+        return [batch for batch in batches if len(batch) == size or not loader.drop_last]
 
 
 def _whole_order(sampler: Any) -> Tensor | None:

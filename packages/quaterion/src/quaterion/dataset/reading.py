@@ -60,6 +60,8 @@ class SampleReading:
         label_names: The label behind each group id.
         objects: The objects themselves, only where the data set cannot be read twice.
         complete: The whole data set was read, not only what fitted into the given time.
+        batch_sizes: Of a stream that several workers read, the samples in each batch, since every worker fills batches
+            of its own; None where batches are as large as the loader says.
         views: K.
     """
 
@@ -72,6 +74,7 @@ class SampleReading:
     objects: list[Any] | None = None
     complete: bool = True
     views: int = 1
+    batch_sizes: list[int] | None = None
 
 
 class _Chunk(NamedTuple):
@@ -249,7 +252,9 @@ def read_data_set(
     complete = True
     stop = time.monotonic() + max_seconds
     with undisturbed_randomness():
-        reader = iter(sequential_loader(loader, collate, source, batch_size=CHUNK))
+        by_worker = stream and loader.num_workers > 0
+        size = (loader.batch_size or 1) if by_worker else CHUNK
+        reader = iter(sequential_loader(loader, collate, source, batch_size=size))
         while True:
             try:
                 chunk = next(reader)
@@ -275,6 +280,8 @@ def read_data_set(
         raise ValueError("The data set is empty. Expected at least one sample: check where its items come from.")
     reading = _join(chunks, readings, pairs=isinstance(loader, PairsSimilarityDataLoader))
     reading.complete, reading.views, reading.label_names = complete, views, names
+    if by_worker:
+        reading.batch_sizes = [len(chunk.counts) for chunk in chunks]
     return reading
 
 

@@ -1,17 +1,28 @@
-"""Metrics over whole data sets, and what runs them: the metrics themselves are in `eval.group` and `eval.pair`."""
+"""Metrics over whole data sets, what runs them, and what compares models by them.
+
+The metrics themselves are in `eval.group`, `eval.pair` and `eval.scored`.
+"""
 
 from quaterion.eval.attached_metric import AttachedMetric
 from quaterion.eval.base_metric import RetrievalMetric, UnscorableSetError
+from quaterion.eval.comparison import Comparison, MetricComparison, compare
 from quaterion.eval.evaluation import Evaluation
 from quaterion.eval.evaluator import Evaluator
+from quaterion.eval.mining import mine_hard_negatives
 from quaterion.eval.samplers import GroupSampler, PairSampler
+from quaterion.eval.scored import ScoredPairMetric
 
 __all__ = [
     "AttachedMetric",
+    "Comparison",
     "Evaluation",
     "Evaluator",
     "GroupSampler",
+    "MetricComparison",
     "PairSampler",
     "RetrievalMetric",
+    "ScoredPairMetric",
     "UnscorableSetError",
+    "compare",
+    "mine_hard_negatives",
 ]

@@ -1,7 +1,8 @@
 """Embeddings of a data set's objects, each distinct one encoded once, from a model that is left as it was."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from hashlib import blake2b
 from typing import Any, Protocol, cast
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 from quaterion.eval.base_metric import UnscorableSetError
 from quaterion_models.content_key import content_key
 
-__all__ = ["DistinctEmbeddings", "ServableModel", "content_of", "samples_of", "servable", "undisturbed"]
+__all__ = ["DataDigest", "DistinctEmbeddings", "ServableModel", "content_of", "samples_of", "servable", "undisturbed"]
 
 CHUNK_BATCHES = 64
 """Batches that are encoded at a time: enough to sort them by length, few enough to hold their objects."""
@@ -127,6 +128,39 @@ def content_of(obj: Any) -> object:
         return content_key(obj)
     except TypeError:
         return object()
+
+
+class DataDigest:
+    """Digest of all that was added, in its order: equal for equal data, whatever the model.
+
+    Example:
+        >>> one, other = DataDigest(), DataDigest()
+        >>> one.add([content_of("a text"), content_of(7)])
+        >>> other.add([content_of("a text"), content_of(8)])
+        >>> one.value() == other.value()
+        False
+    """
+
+    def __init__(self) -> None:
+        self._hash = blake2b(digest_size=16)
+        self._known = True
+
+    def add(self, contents: Sequence[object]) -> None:
+        """Takes in a sample.
+
+        Args:
+            contents: `content_of` everything in it that counts.
+        """
+        self._hash.update(len(contents).to_bytes(8, "little"))
+        for content in contents:
+            if isinstance(content, bytes):
+                self._hash.update(content)
+            else:
+                self._known = False
+
+    def value(self) -> str | None:
+        """The digest; None where the content of an object could not be read."""
+        return self._hash.hexdigest() if self._known else None
 
 
 class DistinctEmbeddings:

@@ -7,13 +7,15 @@ from torch import Tensor
 
 from quaterion.eval.attached_metric import AttachedMetric
 from quaterion.eval.base_metric import RetrievalMetric
-from quaterion.eval.evaluation import Evaluation
-from quaterion.eval.retrieval_task import score_queries
+from quaterion.eval.evaluation import Evaluation, PairAgreement
+from quaterion.eval.retrieval_task import RetrievalTask, score_queries
 from quaterion.eval.samplers.base_sampler import BaseSampler
+from quaterion.eval.scored.scored_pair_metric import ScoredPairMetric
 
 __all__ = ["Evaluator"]
 
-Metrics = RetrievalMetric | AttachedMetric | Sequence[RetrievalMetric | AttachedMetric] | Mapping[str, RetrievalMetric]
+Metric = RetrievalMetric | ScoredPairMetric
+Metrics = Metric | AttachedMetric | Sequence[Metric | AttachedMetric] | Mapping[str, Metric]
 
 
 class Evaluator:
@@ -22,7 +24,7 @@ class Evaluator:
     Args:
         metrics: One metric, several, or a dict of them. Those outside a dict go by the name of their class.
         sampler: How the data set is read and which queries are evaluated: a `GroupSampler` for metrics of
-            `quaterion.eval.group`, a `PairSampler` for those of `quaterion.eval.pair`.
+            `quaterion.eval.group`, a `PairSampler` for those of `quaterion.eval.pair` and `quaterion.eval.scored`.
 
     Raises:
         TypeError: A metric is of another kind than the sampler.
@@ -55,11 +57,12 @@ class Evaluator:
         if not isinstance(sampler, BaseSampler):
             raise TypeError(f"The sampler is a {type(sampler).__name__}; expected a GroupSampler or a PairSampler.")
         for name, metric in self.metrics.items():
-            if not isinstance(metric, sampler.metric_type):
+            if not isinstance(metric, sampler.metric_types):
+                served = " and ".join(kind.__name__ for kind in sampler.metric_types)
+                packages = " or ".join(kind.__module__.rpartition(".")[0] for kind in sampler.metric_types)
                 raise TypeError(
                     f"The metric {name!r} is a {type(metric).__name__} of {type(metric).__module__}, but "
-                    f"{type(sampler).__name__} serves {sampler.metric_type.__name__}. Use metrics of "
-                    f"{sampler.metric_type.__module__.rpartition('.')[0]}, or the other sampler."
+                    f"{type(sampler).__name__} serves {served}. Use metrics of {packages}, or the other sampler."
                 )
 
     def evaluate(self, dataset: Any, model: Any) -> dict[str, Tensor]:
@@ -91,18 +94,47 @@ class Evaluator:
         """
         task = self.sampler.task(dataset, model)
         queries = self.sampler.choose(task.num_relevant)
-        chosen = task if len(queries) == len(task.queries) else task.choose(queries)
-        scores = dict(zip(self.metrics, score_queries(chosen, list(self.metrics.values())), strict=True))
+        retrieval = {name: metric for name, metric in self.metrics.items() if isinstance(metric, RetrievalMetric)}
+        scores: dict[str, Tensor] = {}
+        if retrieval:
+            chosen = task if len(queries) == len(task.queries) else task.choose(queries)
+            scores = dict(zip(retrieval, score_queries(chosen, list(retrieval.values())), strict=True))
+        agreements = {
+            name: _agreement(metric, task)
+            for name, metric in self.metrics.items()
+            if isinstance(metric, ScoredPairMetric)
+        }
         return Evaluation(
-            values={name: metric.reduce(scores[name]).cpu() for name, metric in self.metrics.items()},
+            values={
+                name: metric.reduce(scores[name]).cpu()
+                if isinstance(metric, RetrievalMetric)
+                else agreements[name].value
+                for name, metric in self.metrics.items()
+            },
             scores={name: values.cpu() for name, values in scores.items()},
             queries=queries.cpu(),
             num_queries=len(task.queries),
             num_left_out=int((task.num_relevant == 0).sum()),
+            groups=task.groups,
+            agreements=agreements,
+            data=task.data,
         )
 
 
-def _named(metrics: Metrics) -> dict[str, RetrievalMetric]:
+def _agreement(metric: ScoredPairMetric, task: RetrievalTask) -> PairAgreement:
+    if task.scored_pairs is None:
+        raise TypeError(
+            f"{type(metric).__name__} compares the objects of pairs, but the sampler gave none. Use a PairSampler."
+        )
+    return PairAgreement(
+        value=metric.value(task.scored_pairs).cpu(),
+        similarities=task.scored_pairs.similarities(metric.distance_metric_name).cpu(),
+        scores=task.scored_pairs.scores.cpu(),
+        statistic=metric.score,
+    )
+
+
+def _named(metrics: Metrics) -> dict[str, Metric]:
     pairs: list[tuple[str, Any]]
     if isinstance(metrics, Mapping):
         pairs = list(metrics.items())

@@ -1,12 +1,13 @@
 """What is searched, among what, and what is relevant; and the scores of all queries of it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from quaterion.eval.base_metric import RetrievalMetric, UnscorableSetError
+from quaterion.eval.scored.scored_pairs import ScoredPairs
 from quaterion.functional.ranked_lists import ranked_lists
 
 __all__ = ["RetrievalTask", "score_queries"]
@@ -22,6 +23,10 @@ class RetrievalTask:
         relevant: Marks the candidates relevant to queries of given numbers, `[B]` to bool `[B, N]`.
         num_relevant: Relevant candidates of each query other than itself, `[Q]`.
         own_rows: Row of each query among the candidates `[Q]`, None where queries are no candidates.
+        groups: Group of each query as the data set names it, Q of them, None where there are no groups.
+        scored_pairs: The pairs of the data set as they are scored, None where there are no pairs.
+        data: Digest of the objects and of what says which are relevant, None where it is not known: equal for equal
+            data.
     """
 
     queries: Tensor
@@ -29,6 +34,9 @@ class RetrievalTask:
     relevant: Callable[[Tensor], Tensor]
     num_relevant: Tensor
     own_rows: Tensor | None = None
+    groups: Sequence[Hashable] | None = None
+    scored_pairs: ScoredPairs | None = None
+    data: str | None = None
 
     @property
     def num_candidates(self) -> int:
@@ -50,6 +58,9 @@ class RetrievalTask:
             relevant=lambda queries: self.relevant(numbers[queries]),
             num_relevant=self.num_relevant[numbers],
             own_rows=None if self.own_rows is None else self.own_rows[numbers],
+            groups=None if self.groups is None else [self.groups[number] for number in numbers.tolist()],
+            scored_pairs=self.scored_pairs,
+            data=self.data,
         )
 
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from quaterion.distances import Distance
 from quaterion.eval.base_metric import UnscorableSetError, checked_k
-from quaterion.eval.tasks import checked_embeddings
+from quaterion.eval.checked_tensors import checked_embeddings
 from quaterion.functional.bootstrap import Interval, bootstrap_mean
 from quaterion.functional.ranked_lists import ranked_lists
 from quaterion.functional.retrieval import hit_rate_at_k, reciprocal_rank

@@ -3,11 +3,13 @@
 The public ones are here; what they share (masks, mining, row blocks) stays in the modules.
 """
 
-from quaterion.functional.bootstrap import Interval, bootstrap_mean
+from quaterion.functional.binary_scores import BestF1, best_f1, binary_average_precision, roc_auc
+from quaterion.functional.bootstrap import Interval, bootstrap_mean, bootstrap_statistic
 from quaterion.functional.center import center_loss
 from quaterion.functional.circle import circle_loss
 from quaterion.functional.class_weights import arc_face_loss, class_scores, cos_face_loss, softmax_loss
 from quaterion.functional.contrastive import contrastive_loss, hard_online_contrastive_loss, online_contrastive_loss
+from quaterion.functional.correlation import average_ranks, pearson_correlation, spearman_correlation
 from quaterion.functional.distillation import distillation_loss
 from quaterion.functional.fast_ap import fast_ap_loss
 from quaterion.functional.in_batch_negatives import multiple_negatives_ranking_loss
@@ -29,13 +31,18 @@ from quaterion.functional.topk import TopK, top_k
 from quaterion.functional.triplet import all_triplet_loss, hard_triplet_loss, semi_hard_triplet_loss
 
 __all__ = [
+    "BestF1",
     "Interval",
     "RankedLists",
     "TopK",
     "all_triplet_loss",
     "arc_face_loss",
     "average_precision_at_r",
+    "average_ranks",
+    "best_f1",
+    "binary_average_precision",
     "bootstrap_mean",
+    "bootstrap_statistic",
     "center_loss",
     "circle_loss",
     "class_scores",
@@ -53,15 +60,18 @@ __all__ = [
     "multiple_negatives_ranking_loss",
     "ndcg_at_k",
     "online_contrastive_loss",
+    "pearson_correlation",
     "precision_at_k",
     "proxy_anchor_loss",
     "r_precision",
     "rank",
     "ranked_lists",
     "reciprocal_rank",
+    "roc_auc",
     "semi_hard_triplet_loss",
     "similarity_matrix",
     "softmax_loss",
+    "spearman_correlation",
     "sup_con_loss",
     "top_k",
 ]

@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor
 
-from quaterion.functional.similarity import prepare, prepared_similarity_matrix
+from quaterion.functional.similarity import prepare, prepared_similarity, prepared_similarity_matrix
 
-__all__ = ["RoundedSimilarity", "rows_at_once"]
+__all__ = ["RoundedSimilarity", "rounded_similarity", "rows_at_once"]
 
 MIN_ENTRIES = 2**22
 """Entries that a block may always have: 16 MiB of float32."""
@@ -108,9 +108,50 @@ class RoundedSimilarity:
         """
         if self.metric not in ("cosine", "dot_product"):
             return None
-        bits, digits = (30, 52) if self.wide_type == torch.float64 else (20, 23)
         longest = torch.ones_like(self.longest) if self.metric == "cosine" else self.longest
-        bound = torch.linalg.vector_norm(queries, dim=1, keepdim=True) * longest
-        _, exponent = torch.frexp(bound)  # the power of two above the bound
-        # At this size the spacing of the type is the unit, so that the addition rounds to it.
-        return torch.ldexp(torch.full_like(bound, 1.5), exponent - bits + digits)
+        return _rounder_of(torch.linalg.vector_norm(queries, dim=1, keepdim=True) * longest)
+
+
+def rounded_similarity(x: Tensor, y: Tensor, metric: str) -> Tensor:
+    """Similarity of each row of `x` to the same row of `y`, rounded as `RoundedSimilarity` rounds.
+
+    Dot products are rounded to one unit for all rows, that of the longest of `x` and the longest of `y`.
+
+    Args:
+        x: `[n, D]`, finite.
+        y: `[n, D]`, finite.
+        metric: One of `quaterion.functional.similarity.METRICS`.
+
+    Returns:
+        float32 `[n]`, all finite.
+
+    Example:
+        >>> rounded_similarity(torch.tensor([[3.0, 4.0]]), torch.tensor([[-2.0, 0.0]]), "cosine")
+        tensor([-0.6000])
+    """
+    wide_type = torch.float32 if x.device.type == "mps" else torch.float64
+    result = torch.empty(len(x), dtype=torch.float32, device=x.device)
+    if not len(x):
+        return result
+    bound = torch.ones((), dtype=wide_type, device=x.device)
+    if metric == "dot_product":
+        for side in (x, y):
+            bound = bound * torch.linalg.vector_norm(side, dim=1, dtype=wide_type).max()
+    rounder = _rounder_of(bound) if metric in ("cosine", "dot_product") else None
+    largest = torch.finfo(torch.float32).max
+    step = max(1, CHUNK_ENTRIES // max(1, x.shape[1]))
+    for start in range(0, len(x), step):
+        first, second = (prepare(side[start : start + step].to(wide_type), metric) for side in (x, y))
+        similarity = prepared_similarity(first, second, metric)
+        if rounder is not None:
+            similarity = similarity.add(rounder).sub_(rounder)
+        result[start : start + step] = similarity.clamp_(-largest, largest)
+    return result
+
+
+def _rounder_of(bound: Tensor) -> Tensor:
+    """What rounds to a unit, 2⁻³⁰ of the power of two above a bound (2⁻²⁰ in float32), when added and taken away."""
+    bits, digits = (30, 52) if bound.dtype == torch.float64 else (20, 23)
+    _, exponent = torch.frexp(bound)
+    # At this size the spacing of the type is the unit, so that the addition rounds to it.
+    return torch.ldexp(torch.full_like(bound, 1.5), exponent - bits + digits)

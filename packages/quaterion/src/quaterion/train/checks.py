@@ -21,6 +21,7 @@ from quaterion.dataset.similarity_data_loader import (
 from quaterion.eval.attached_metric import AttachedMetric
 from quaterion.eval.group import GroupMetric
 from quaterion.eval.pair import PairMetric
+from quaterion.eval.scored import ScoredPairMetric
 from quaterion.loss import CombinedLoss, MatryoshkaLoss, SimilarityLoss
 from quaterion.loss.extras import PytorchMetricLearningWrapper
 from quaterion.train.label_indexes import losses_by_name
@@ -160,8 +161,9 @@ def check_metrics(model: TrainableModel) -> None:
     Raises:
         TypeError: A metric is not attached, or is of the other kind.
     """
-    kinds: dict[Any, Any] = {GroupTargets: GroupMetric, PairTargets: PairMetric}
-    wanted = kinds.get(getattr(model.loss, "target_type", None))
+    target_type = getattr(model.loss, "target_type", None)
+    kinds: dict[Any, Any] = {GroupTargets: PairMetric | ScoredPairMetric, PairTargets: GroupMetric}
+    unfit = kinds.get(target_type, ())
     for attached in model.attached_metrics:
         if not isinstance(attached, AttachedMetric):
             raise TypeError(
@@ -169,11 +171,11 @@ def check_metrics(model: TrainableModel) -> None:
                 f'AttachedMetric("name", {_shown(attached)}).'
             )
         metric = attached.metric
-        if wanted is not None and isinstance(metric, GroupMetric | PairMetric) and not isinstance(metric, wanted):
+        if isinstance(metric, unfit):
             raise TypeError(
                 f"The metric {attached.name!r} is {type(metric).__module__}.{type(metric).__name__}, but "
                 f"{type(model.loss).__name__} is trained on the other kind of data. Take it from "
-                f"quaterion.eval.{'group' if wanted is GroupMetric else 'pair'}."
+                f"quaterion.eval.{'group' if target_type is GroupTargets else 'pair'}."
             )
 
 

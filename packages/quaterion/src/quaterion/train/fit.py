@@ -133,8 +133,7 @@ def _source(model: TrainableModel, device: torch.device, *, show_progress: bool)
     source = BatchSource(model.model, model.configure_caches(), device, stores=model.embedding_stores)
     source.needs_all_targets = model.label_index is not None
     if show_progress:
-        source.progress = progress_bar
-    source.tell = pl.utilities.rank_zero_info
+        source.progress, source.tell = progress_bar, pl.utilities.rank_zero_info
     return source
 
 

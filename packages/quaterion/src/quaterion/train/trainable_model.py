@@ -468,7 +468,7 @@ class TrainableModel(pl.LightningModule, ABC):
         trainer: Any = self.trainer
         return (
             self._logs_every_step
-            or batch_idx == 0
+            or trainer.global_step == 0
             or batch_idx + 1 == trainer.num_training_batches
             or trainer.is_last_batch
             or (trainer.global_step + 1) % (trainer.log_every_n_steps or 1) == 0

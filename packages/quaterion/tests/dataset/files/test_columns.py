@@ -56,6 +56,7 @@ def test_negatives_are_found_by_name_or_given():
     assert roles("anchor", "positive", "negative_1", "negative_2").negatives == ("negative_1", "negative_2")
     assert roles("anchor", "positive", "bad", "worse", negatives=["bad", "worse"]).negatives == ("bad", "worse")
     assert roles("anchor", "positive", "negative", negatives=[]).negatives == ()
+    assert roles("anchor", "negative", positive="negative").negatives == ()
 
 
 def test_a_column_that_is_missing_is_told_with_the_likeliest_or_with_all():

@@ -101,3 +101,8 @@ def test_a_file_without_a_header_is_read_by_numbers_and_loses_no_row(write):
     path = write("a.csv", "one,two,0.5\nthree,four,1\n")
     samples = read_samples(path, anchor=1, positive="2", score=3)
     assert [(one.obj_a, one.obj_b, one.score) for one in samples] == [("one", "two", 0.5), ("three", "four", 1.0)]
+
+
+def test_a_delimiter_that_all_rows_agree_on_wins_over_one_that_the_first_has_more_of(write):
+    path = write("a.csv", "well, yes, I think;a\nno;b\nwhy, then;c\n")
+    assert [one.group for one in read_samples(path, text=1, group=2)] == ["a", "b", "c"]

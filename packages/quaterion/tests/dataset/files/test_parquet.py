@@ -46,3 +46,9 @@ def test_without_pyarrow_the_error_says_what_to_type(tmp_path, table, monkeypatc
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ImportError, match=r'pip install "quaterion\[parquet\]"'):
         read_samples(tmp_path / "a.parquet")
+
+
+def test_a_number_where_a_text_should_be_names_its_row(tmp_path):
+    pq.write_table(pa.table({"text": [12], "label": ["a"]}), tmp_path / "a.parquet")
+    with pytest.raises(ValueError, match=r"a\.parquet, row 1, field 'text': 12 is a number; expected a text"):
+        read_samples(tmp_path / "a.parquet")

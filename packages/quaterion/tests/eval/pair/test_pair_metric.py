@@ -7,12 +7,22 @@ import torch
 from quaterion.batch import PairTargets
 from quaterion.distances import Distance
 from quaterion.eval.base_metric import UnscorableSetError
-from quaterion.eval.pair import RetrievalPrecision, RetrievalRecall, RetrievalReciprocalRank
+from quaterion.eval.pair import (
+    NDCG,
+    MeanAveragePrecisionAtR,
+    RetrievalPrecision,
+    RetrievalRecall,
+    RetrievalReciprocalRank,
+    RetrievalRPrecision,
+)
 
 METRICS = {
     "precision": lambda **options: RetrievalPrecision(2, **options),
     "recall": lambda **options: RetrievalRecall(2, **options),
     "reciprocal_rank": RetrievalReciprocalRank,
+    "r_precision": RetrievalRPrecision,
+    "map_at_r": MeanAveragePrecisionAtR,
+    "ndcg": lambda **options: NDCG(2, **options),
 }
 NO_SUBGROUPS = torch.empty(0, dtype=torch.int64)
 
@@ -69,7 +79,8 @@ def test_perfect_pairs_with_repeated_objects_score_exactly_one_once_ids_tell():
     answers = torch.tensor([[1.0, 0.1], [1.0, -0.1], [0.1, 1.0], [0.1, 1.0]])
     points, ids = torch.cat([questions, answers]), torch.tensor([0, 0, 1, 1, 2, 3, 4, 4])
     arguments = (points, torch.ones(4), first_with_second(4), torch.zeros(8, dtype=torch.int64))
-    for metric in (RetrievalPrecision(1), RetrievalRecall(1), RetrievalReciprocalRank()):
+    others = [RetrievalRPrecision(), MeanAveragePrecisionAtR(), NDCG(7)]
+    for metric in (RetrievalPrecision(1), RetrievalRecall(1), RetrievalReciprocalRank(), *others):
         assert torch.equal(metric.compute(*arguments, ids=ids), torch.tensor(1.0))
         assert metric.compute(*arguments) < 1.0  # without ids, the copy of a question stands before its answer
 

@@ -12,6 +12,7 @@ from quaterion.eval.encoding import ServableModel, servable, undisturbed
 from quaterion.eval.group.group_metric import GroupMetric
 from quaterion.eval.pair.pair_metric import PairMetric
 from quaterion.eval.retrieval_task import RetrievalTask
+from quaterion.eval.scored.scored_pair_metric import ScoredPairMetric
 
 __all__ = ["BaseSampler"]
 
@@ -32,8 +33,8 @@ class BaseSampler(ABC):
         ValueError: An argument is out of range.
     """
 
-    metric_type: ClassVar[type[GroupMetric] | type[PairMetric]]
-    """Kind of metrics that the sampler serves."""
+    metric_types: ClassVar[tuple[type[GroupMetric] | type[PairMetric] | type[ScoredPairMetric], ...]]
+    """Kinds of metrics that the sampler serves."""
 
     def __init__(
         self,

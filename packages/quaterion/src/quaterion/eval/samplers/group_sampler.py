@@ -1,13 +1,14 @@
 """Evaluation of a data set of groups."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
 
 from quaterion.dataset.labels import group_ids
 from quaterion.dataset.similarity_samples import SimilarityGroupSample
-from quaterion.eval.encoding import DistinctEmbeddings, ServableModel, content_of, samples_of
+from quaterion.eval.encoding import DataDigest, DistinctEmbeddings, ServableModel, content_of, samples_of
 from quaterion.eval.group.group_metric import GroupMetric
 from quaterion.eval.retrieval_task import RetrievalTask
 from quaterion.eval.samplers.base_sampler import BaseSampler, search_device
@@ -31,7 +32,7 @@ class GroupSampler(BaseSampler):
         tensor([...])
     """
 
-    metric_type = GroupMetric
+    metric_types = (GroupMetric,)
 
     def _task(
         self, dataset: Any, model: ServableModel, advance: Callable[[], object], device: torch.device
@@ -39,8 +40,12 @@ class GroupSampler(BaseSampler):
         distinct = DistinctEmbeddings(model.encode_query, self.encode_batch_size)
         rows: list[int] = []
         labels: list[Any] = []
+        digest = DataDigest()
         for sample in samples_of(dataset, SimilarityGroupSample, advance):
-            rows.append(distinct.add(sample.obj, content_of(sample.obj)))
+            content = content_of(sample.obj)
+            rows.append(distinct.add(sample.obj, content))
             labels.append(sample.group)
+            digest.add([content, content_of(sample.group)])
         embeddings = distinct.vectors()[torch.tensor(rows)]
-        return group_task(embeddings.to(search_device(device)), group_ids(labels))
+        task = group_task(embeddings.to(search_device(device)), group_ids(labels))
+        return replace(task, groups=labels, data=digest.value())

@@ -1,16 +1,19 @@
 """Evaluation of a data set of pairs."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from quaterion.dataset.similarity_samples import SimilarityPairSample
-from quaterion.eval.encoding import DistinctEmbeddings, ServableModel, content_of, samples_of
+from quaterion.eval.encoding import DataDigest, DistinctEmbeddings, ServableModel, content_of, samples_of
 from quaterion.eval.pair.pair_metric import PairMetric
 from quaterion.eval.retrieval_task import RetrievalTask
 from quaterion.eval.samplers.base_sampler import BaseSampler, search_device
+from quaterion.eval.scored.scored_pair_metric import ScoredPairMetric
+from quaterion.eval.scored.scored_pairs import ScoredPairs
 from quaterion.eval.tasks import pair_task, side_task
 
 __all__ = ["PairSampler"]
@@ -22,6 +25,9 @@ class PairSampler(BaseSampler):
     Every object of a pair is a query over all other objects, or, with `distinguish`, every first object over
     all second ones. Explicit negatives are candidates. Objects of equal content count as one (see
     `PairMetric`). First objects are encoded as queries, the others as documents.
+
+    Metrics of `quaterion.eval.scored` compare the two objects of each pair and nothing else. They look at all pairs,
+    whatever the sample.
 
     Args:
         sample_size: Number of queries to evaluate, −1 for all; always over all candidates.
@@ -36,7 +42,7 @@ class PairSampler(BaseSampler):
         100
     """
 
-    metric_type = PairMetric
+    metric_types = (PairMetric, ScoredPairMetric)
 
     def __init__(
         self,
@@ -63,7 +69,9 @@ class PairSampler(BaseSampler):
         first = torch.arange(len(scores))
         pairs = torch.stack([first, first + len(scores)], dim=1)
         build = side_task if self.distinguish else pair_task
-        return build(embeddings.to(search_device(device)), torch.tensor(scores), pairs, ids)
+        embeddings, labels = embeddings.to(search_device(device)), torch.tensor(scores)
+        task = build(embeddings, labels, pairs, ids)
+        return replace(task, scored_pairs=ScoredPairs(embeddings, labels, pairs), data=objects.digest.value())
 
 
 class _PairObjects:
@@ -77,12 +85,16 @@ class _PairObjects:
         self._ids: dict[object, int] = {}
         # For each of the three roles, (row among the distinct objects of its side, id) of each object.
         self._roles: tuple[list[tuple[int, int]], ...] = ([], [], [])
+        self.digest = DataDigest()
 
     def add(self, sample: SimilarityPairSample) -> None:
+        contents = [content_of(obj) for obj in (sample.obj_a, sample.obj_b, *sample.negatives)]
         first, second, negatives = self._roles
-        first.append(self._row(self._queries, sample.obj_a))
-        second.append(self._row(self._documents, sample.obj_b))
-        negatives.extend(self._row(self._documents, negative) for negative in sample.negatives)
+        first.append(self._row(self._queries, sample.obj_a, contents[0]))
+        second.append(self._row(self._documents, sample.obj_b, contents[1]))
+        for negative, content in zip(sample.negatives, contents[2:], strict=True):
+            negatives.append(self._row(self._documents, negative, content))
+        self.digest.add([*contents, content_of(float(sample.score))])
 
     def embeddings(self) -> tuple[Tensor, Tensor]:
         """Embeddings `[2P + M, D]` and ids `[2P + M]`."""
@@ -92,6 +104,5 @@ class _PairObjects:
         queries = self._queries.vectors()[first[:, 0]]
         return torch.cat([queries, documents]), torch.cat([first[:, 1], others[:, 1]])
 
-    def _row(self, side: DistinctEmbeddings, obj: Any) -> tuple[int, int]:
-        content = content_of(obj)
+    def _row(self, side: DistinctEmbeddings, obj: Any, content: object) -> tuple[int, int]:
         return side.add(obj, content), self._ids.setdefault(content, len(self._ids))

@@ -1,0 +1,153 @@
+"""What an exact search costs that metrics, mining and inspection rest on: top-10 of 100,000 x 384 against itself.
+
+- time: against `IndexFlatIP` of faiss with the same threads, and both backends of `top_k` against each other.
+- memory: the most that a process takes above its vectors while it searches.
+
+Time grows with the number of queries and hardly with anything else, so that some of them give the ratio:
+
+    python benchmarks/evaluation.py --json evaluation.json --queries 100000
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from harness import interleaved, machine, ratio
+from quaterion.functional.topk import TopK, top_k
+
+COUNT, DIMENSION, K = 100_000, 384, 10
+
+
+def vectors() -> Tensor:
+    """Unit vectors about 1,000 centres, as those of real groups are."""
+    generator = torch.Generator().manual_seed(0)
+    centres = torch.randn(1000, DIMENSION, generator=generator)
+    points = torch.randn(COUNT, DIMENSION, generator=generator)
+    points += centres[torch.randint(1000, (COUNT,), generator=generator)]
+    return torch.nn.functional.normalize(points)
+
+
+def search(points: Tensor, queries: int, backend: Any = "torch") -> TopK:
+    return top_k(points[:queries], points, K, own_rows=torch.arange(queries), backend=backend)
+
+
+def measure_time(queries: int) -> dict[str, object]:
+    import faiss
+
+    points = vectors()
+    index = faiss.IndexFlatIP(DIMENSION)
+    index.add(points.numpy())
+    asked = points[:queries].numpy()
+    found: dict[str, Any] = {}
+
+    def by(name: str, function: Callable[[], object]) -> Callable[[], None]:
+        def run() -> None:
+            found[name] = function()
+
+        return run
+
+    seconds = interleaved(
+        {
+            "top_k": by("top_k", lambda: search(points, queries)),
+            "IndexFlatIP": by("IndexFlatIP", lambda: index.search(asked, K + 1)),
+            "top_k by faiss": by("top_k by faiss", lambda: search(points, queries, "faiss")),
+        }
+    )
+    theirs = without_own(*map(torch.from_numpy, found["IndexFlatIP"]))
+    equal = {name: compared(found[name], theirs) for name in ("top_k", "top_k by faiss")}
+    return {
+        "queries": queries,
+        "top_k_against_IndexFlatIP": ratio(seconds, "top_k", "IndexFlatIP"),
+        "faiss_backend_against_IndexFlatIP": ratio(seconds, "top_k by faiss", "IndexFlatIP"),
+        "faiss": faiss.__version__,
+        "faiss_threads": faiss.omp_get_max_threads(),
+        "share_of_equal_rows": equal,
+        "seconds": {name: statistics.median(values) for name, values in seconds.items()},
+    }
+
+
+def without_own(similarities: Tensor, rows: Tensor) -> TopK:
+    own = rows == torch.arange(len(rows)).unsqueeze(1)
+    if not bool((own.sum(dim=1) == 1).all()):
+        raise RuntimeError("faiss did not find each query itself once")
+    shape = (len(rows), K)
+    return TopK(similarities[~own].view(shape), rows[~own].view(shape))
+
+
+def compared(ours: TopK, theirs: TopK) -> float:
+    """Share of equal rows; others must be as near, but for the rounding of float32."""
+    if not torch.allclose(ours.similarities, theirs.similarities, rtol=0, atol=1e-6):
+        raise RuntimeError("the similarities found differ")
+    return float((ours.rows == theirs.rows).double().mean())
+
+
+def measure_memory(queries: int) -> dict[str, object]:
+    command = [sys.executable, str(Path(__file__).resolve()), "--queries", str(queries), "--child"]
+    figures: dict[str, object] = {}
+    for backend in ("torch", "faiss"):
+        done = subprocess.run([*command, backend], capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise RuntimeError(done.stderr)
+        figures[f"mib_above_the_vectors_by_{backend}"] = json.loads(done.stdout.splitlines()[-1])
+    return {"queries": queries, **figures}
+
+
+def child_memory(queries: int, backend: str) -> float:
+    points = vectors()
+    search(points[:2000], 100, backend)  # loads what each backend loads once
+    # From here on the peak is that of the search, not of making the vectors.
+    Path("/proc/self/clear_refs").write_text("5")
+    before = status("VmRSS")
+    search(points, queries, backend)
+    return status("VmHWM") - before
+
+
+def status(field: str) -> float:
+    """A field of this process's memory in MiB."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(f"{field}:"):
+            return int(line.split()[1]) / 1024
+    raise RuntimeError(f"{field} is not known here; this benchmark needs Linux")
+
+
+PARTS: dict[str, Callable[[int], dict[str, object]]] = {"time": measure_time, "memory": measure_memory}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), help="measure only these parts")
+    parser.add_argument("--queries", type=int, default=10_000, help=f"how many of the {COUNT:,} are searched for")
+    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="CPU threads (default: all cores)")
+    parser.add_argument("--child", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    try:
+        import faiss
+    except ImportError:
+        raise SystemExit('this benchmark needs faiss: pip install "quaterion[faiss]"') from None
+    faiss.omp_set_num_threads(arguments.threads)
+    if arguments.child:
+        print(json.dumps(child_memory(arguments.queries, arguments.child)))
+        return
+    result: dict[str, object] = {"machine": machine()}
+    if arguments.json is not None and arguments.json.exists() and len(arguments.only) < len(PARTS):
+        result = json.loads(arguments.json.read_text()) | result  # the parts that are not measured again stay
+    for name in arguments.only:
+        result[name] = PARTS[name](arguments.queries)
+        print(f"{name}: {json.dumps(result[name])}", flush=True)
+        if arguments.json is not None:
+            arguments.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

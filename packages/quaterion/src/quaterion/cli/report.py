@@ -1,0 +1,135 @@
+"""`quaterion report`: a page that shows what a model does on a file of data, and what it did before it was tuned."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from quaterion.cli.errors import EXIT_CODES, command_errors
+
+if TYPE_CHECKING:
+    from quaterion.cache.embedding_store import EmbeddingStore
+    from quaterion.dataset.files import Samples
+
+__all__ = ["REPORT", "report"]
+
+# One line for each paragraph: the help is wrapped to the terminal's width.
+REPORT = (
+    "Write a page that shows what a model does on a file of data: scores, similarities, a map, and what went wrong.\n\n"
+    "MODEL is a folder that SimilarityModel.save wrote, or a folder or name of a sentence-transformers model. DATA is "
+    "a file in CSV, TSV, JSON lines or Parquet: texts with groups (--text, --group), or pairs (--anchor, --positive). "
+    "Columns of common names are found without options.\n\n"
+    "With --before the page compares two models, and says whether their difference is more than chance.\n\n"
+    'The page is one file that loads nothing. It needs: pip install "quaterion[report]"\n\n'
+    "Example: quaterion report my-model test.csv --before encoder --out report.html\n\n" + EXIT_CODES
+)
+DATA, PAGE = "Data", "Page"
+
+
+def report(
+    context: typer.Context,
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="Folder or name of the model.", show_default=False)],
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="File with the data.", show_default=False)],
+    text: Annotated[str | None, typer.Option(help="Column of texts that have groups.", rich_help_panel=DATA)] = None,
+    group: Annotated[str | None, typer.Option(help="Column of their groups.", rich_help_panel=DATA)] = None,
+    anchor: Annotated[str | None, typer.Option(help="Column of first texts.", rich_help_panel=DATA)] = None,
+    positive: Annotated[str | None, typer.Option(help="Column of second texts.", rich_help_panel=DATA)] = None,
+    negatives: Annotated[
+        list[str] | None,
+        typer.Option(help="Column of texts unlike the anchor; may be given several times.", rich_help_panel=DATA),
+    ] = None,
+    score: Annotated[str | None, typer.Option(help="Column of the pairs' scores.", rich_help_panel=DATA)] = None,
+    score_range: Annotated[
+        tuple[float, float] | None,
+        typer.Option(metavar="LOW HIGH", help="Scores that mean 0 and 1, such as 0 5.", rich_help_panel=DATA),
+    ] = None,
+    skip_bad_rows: Annotated[
+        bool, typer.Option("--skip-bad-rows", help="Leave out rows that cannot be read.", rich_help_panel=DATA)
+    ] = False,
+    before: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL",
+            help='Another model to compare with, or "encoder" for the model\'s own encoder without its head.',
+            rich_help_panel=PAGE,
+        ),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="File to write.", dir_okay=False, rich_help_panel=PAGE)] = Path(
+        "report.html"
+    ),
+    log: Annotated[
+        Path | None, typer.Option(help="Folder of Lightning's CSVLogger, for training curves.", rich_help_panel=PAGE)
+    ] = None,
+    title: Annotated[
+        str | None, typer.Option(help="Heading of the page.", show_default="MODEL on DATA", rich_help_panel=PAGE)
+    ] = None,
+    projection: Annotated[
+        Literal["auto", "pca", "umap"],
+        typer.Option(help="How the map is made; auto is UMAP where it is installed.", rich_help_panel=PAGE),
+    ] = "auto",
+    sample: Annotated[
+        int | None,
+        typer.Option(min=1, help="Search with so many texts only, drawn at random, among all.", rich_help_panel=PAGE),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of all that is drawn.", rich_help_panel=PAGE)] = 0,
+    cache: Annotated[
+        Path | None,
+        typer.Option(help="Folder that keeps the encoder's vectors.", file_okay=False, rich_help_panel=PAGE),
+    ] = None,
+) -> None:
+    """See `REPORT`, which is what the command shows."""
+    with command_errors(debug=bool(context.obj)):
+        # Before torch is imported: threads that wait shall sleep; see `quaterion demo`.
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+        from quaterion.cli.evaluate_models import embedded_model, load_model, loading, untrained
+        from quaterion.dataset.files import read_samples
+        from quaterion.eval.report import Report
+        from quaterion.eval.report.facts import model_facts
+        from quaterion.eval.report.page import check_installed
+        from quaterion.eval.report.training_log import training_curves
+
+        # What is missing or wrong is told before a model is loaded.
+        check_installed()
+        out.parent.mkdir(parents=True, exist_ok=True)
+        if log is not None:
+            training_curves(log)
+        samples = read_samples(
+            data,
+            text=text,
+            group=group,
+            anchor=anchor,
+            positive=positive,
+            negatives=negatives or None,
+            score=score,
+            score_range=score_range,
+            skip_bad_rows=skip_bad_rows,
+        )
+        with loading():
+            tuned = load_model(model)
+            other = None if before is None else untrained(tuned) if before == "encoder" else load_model(before)
+        facts = {"file": _file_facts(samples), "model": {"name": model, **model_facts(tuned)}}
+        if other is not None:
+            facts["model before"] = {"name": before, **model_facts(other)}
+        stores: dict[str, EmbeddingStore] = {}  # an encoder that both models have runs once
+        page = Report(
+            embedded_model(tuned, samples, cache, stores),
+            samples,
+            before=None if other is None else embedded_model(other, samples, cache, stores),
+            training_log=log,
+            title=title or f"{Path(model).name} on {data.name}",
+            facts=facts,
+            projection=projection,
+            sample_size=sample or -1,
+            log_progress=False,
+            seed=seed,
+        )
+        page.save(out)
+        typer.echo(page.figures()["comparison"].get("summary") or "One model, with nothing to compare it with.")
+        typer.echo(f"The report is in {out}.")
+
+
+def _file_facts(samples: "Samples") -> dict[str, Any]:
+    """What was read and what was left out."""
+    notes = {f"note {number}": note for number, note in enumerate(samples.notes(), start=1)}
+    return {"name": samples.name, "rows": samples.num_rows, **notes}
