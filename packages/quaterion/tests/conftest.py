@@ -13,7 +13,21 @@ from typing import Any
 import pytest
 import pytorch_lightning as pl
 
-from quaterion.cache.manifest import manifest_digest
+from quaterion.cache import EmbeddingStore
+from quaterion.cache.manifest import manifest_digest, read_manifest
+
+
+@pytest.fixture
+def open_for_training() -> Callable[[Path], EmbeddingStore]:
+    """Opens a store in a folder as training does, which sets aside what is damaged and counts as a use."""
+
+    def opened(folder: Path) -> EmbeddingStore:
+        manifest = read_manifest(folder)
+        return EmbeddingStore(
+            fingerprint=manifest.fingerprint, dimension=manifest.dimension, dtype=manifest.dtype, folder=folder
+        )
+
+    return opened
 
 
 @pytest.fixture

@@ -52,12 +52,12 @@ def test_the_names_of_files_are_those_that_the_store_and_the_readings_use():
     assert reading_index.ENDING == maintenance.READING_ENDING
 
 
-def test_a_hole_that_a_damaged_shard_left_is_unused_and_so_is_what_a_dead_writer_began(tmp_path):
+def test_a_hole_that_a_damaged_shard_left_is_unused_and_so_is_what_a_dead_writer_began(tmp_path, open_for_training):
     folder = made(tmp_path, rows=3, dimension=4096)
     with (folder / "part-0.vectors").open("r+b") as stream:
         stream.seek(4096 * 4)
         stream.write(b"x")
-    EmbeddingStore.open(folder)  # sets the row aside
+    open_for_training(folder)  # sets the row aside
     assert only(tmp_path).unused_bytes == 4096 * 4  # its key shares a block with others
     with (folder / "part-0.keys").open("ab") as stream:
         stream.write(bytes(5))

@@ -143,10 +143,10 @@ def test_what_a_process_writes_to_stays(tmp_path):
     assert len(EmbeddingStore.open(folder)) == 1
 
 
-def test_what_was_used_after_the_plan_was_made_stays(tmp_path):
+def test_what_was_used_after_the_plan_was_made_stays(tmp_path, open_for_training):
     folder = made(tmp_path, "a", 40)
     (removal,) = plan(tmp_path, older_than=DAY).removals
-    EmbeddingStore.open(folder)
+    open_for_training(folder)
     with pytest.raises(StoreInUseError, match="was used since it was looked at"):
         carry_out(removal)
     assert len(EmbeddingStore.open(folder)) == 1

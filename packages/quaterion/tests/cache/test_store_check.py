@@ -70,10 +70,10 @@ def test_a_shard_larger_than_one_piece_is_read_to_its_end(tmp_path):
     assert len(check_store(folder, read_manifest(folder))) == 1
 
 
-def test_what_a_training_has_set_aside_since_is_no_damage(tmp_path):
+def test_what_a_training_has_set_aside_since_is_no_damage(tmp_path, open_for_training):
     folder = made(tmp_path / "s")
     before = read_manifest(folder)
     flip(folder / "part-0.vectors", 0)
     assert len(check_store(folder, before)) == 1
-    EmbeddingStore.open(folder)  # sets the shard aside
+    open_for_training(folder)  # sets the shard aside
     assert check_store(folder, before) == ()

@@ -124,11 +124,13 @@ def test_ls_and_info_give_json(tmp_path: Path) -> None:
     assert json.loads(run("ls", tmp_path / "empty", "--json").output)["stores"] == []
 
 
-def test_info_shows_parts_holes_leftovers_and_readings(tmp_path: Path) -> None:
+def test_info_shows_parts_holes_leftovers_and_readings(
+    tmp_path: Path, open_for_training: Callable[[Path], EmbeddingStore]
+) -> None:
     folder = made(tmp_path, "a")
     made(tmp_path, "b")
     damage(folder, 1)
-    EmbeddingStore.open(folder)  # sets the row aside
+    open_for_training(folder)  # sets the row aside
     (folder / "manifest.json.damaged").write_bytes(bytes(7))
     (tmp_path / "readings").mkdir()
     (tmp_path / "readings" / "0123.reading").write_bytes(bytes(9))
@@ -191,11 +193,11 @@ def test_prune_keeps_the_last_used(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("options", [[], ["--damaged"]])
 def test_prune_without_options_gives_back_holes_and_leftovers_and_keeps_all_stores(
-    tmp_path: Path, options: list[str]
+    tmp_path: Path, open_for_training: Callable[[Path], EmbeddingStore], options: list[str]
 ) -> None:
     folder = made(tmp_path, "a", days=400)
     damage(folder, 1)
-    EmbeddingStore.open(folder)
+    open_for_training(folder)
     (folder / "manifest.json.damaged").touch()
     result = run("prune", tmp_path, "--yes", *options)
     assert result.exit_code == 0 and "Freed 8.0 KiB." in result.output

@@ -105,7 +105,9 @@ def table_of(encoder, loader):
 
 @pytest.mark.parametrize("make", [DistillationLoss, lambda t: GuidedNegatives(MultipleNegativesRankingLoss(), t)])
 @pytest.mark.parametrize("kind", ["encoder", "store"])
-def test_teachers_get_their_vectors_when_training_starts(model_type, encoder_type, make_trainer, loaders, make, kind):
+def test_teachers_get_their_vectors_when_training_starts(
+    model_type, encoder_type, make_trainer, loaders, make, kind, every_step
+):
     teacher = encoder_type(size=5, seed=9)
     loader = loaders["pairs"]
     table = table_of(teacher, loader)
@@ -124,7 +126,7 @@ def test_teachers_get_their_vectors_when_training_starts(model_type, encoder_typ
         model.process_results = lambda **_: None
         losses = runs.append([]) or runs[-1]
         model.log = lambda name, value, losses=losses, **_: losses.append(float(value))
-        Quaterion.fit(model, make_trainer(max_epochs=2), loader, loader)
+        Quaterion.fit(model, make_trainer(max_epochs=2, callbacks=[every_step]), loader, loader)
     assert len(runs[0]) == 8
     assert runs[0] == pytest.approx(runs[1], rel=1e-5)
 
