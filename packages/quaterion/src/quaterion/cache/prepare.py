@@ -229,9 +229,11 @@ class BatchSource:
         views = keys.reshape(-1, reading.views, keys.shape[1])
         if reading.views > 1 and (views == views[:, :1]).all():
             logger.warning("views=%d, but all views of each object are equal: nothing transforms them.", reading.views)
-        distinct = len(np.unique(store.rows(keys)))
-        placement = self._placement(key, size=distinct * store.dimension * store.dtype.itemsize)
-        if self._config.placement(key) is CacheType.AUTO:
+        automatic, size = self._config.placement(key) is CacheType.AUTO, 0
+        if automatic:
+            size = len(np.unique(store.rows(keys))) * store.dimension * store.dtype.itemsize
+        placement = self._placement(key, size=size)
+        if automatic:
             where = "on disk" if placement.on_disk else {"cpu": "in memory"}.get(placement.device.type, "on the GPU")
             self.tell(f"The cached vectors of encoder {key!r} lie {where}: {placement.reason}.")
         return PlacedVectors(store, keys, placement)

@@ -7,6 +7,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from quaterion.cli.errors import EXIT_CODES, command_errors
+from quaterion.cli.options import (
+    Anchor,
+    DataFile,
+    Group,
+    ModelName,
+    Negatives,
+    Positive,
+    Score,
+    ScoreRange,
+    SkipBadRows,
+    Text,
+)
 
 if TYPE_CHECKING:
     from quaterion.cache.embedding_store import EmbeddingStore
@@ -25,29 +37,21 @@ EVALUATE = (
     "With --before the table shows two models side by side, and whether their difference is more than chance.\n\n"
     "Example: quaterion evaluate my-model test.csv --text query --group intent --before encoder\n\n" + EXIT_CODES
 )
-DATA, MEASURE = "Data", "Measuring"
+MEASURE = "Measuring"
 
 
 def evaluate(
     context: typer.Context,
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="Folder or name of the model.", show_default=False)],
-    data: Annotated[Path, typer.Argument(metavar="DATA", help="File with the data.", show_default=False)],
-    text: Annotated[str | None, typer.Option(help="Column of texts that have groups.", rich_help_panel=DATA)] = None,
-    group: Annotated[str | None, typer.Option(help="Column of their groups.", rich_help_panel=DATA)] = None,
-    anchor: Annotated[str | None, typer.Option(help="Column of first texts.", rich_help_panel=DATA)] = None,
-    positive: Annotated[str | None, typer.Option(help="Column of second texts.", rich_help_panel=DATA)] = None,
-    negatives: Annotated[
-        list[str] | None,
-        typer.Option(help="Column of texts unlike the anchor; may be given several times.", rich_help_panel=DATA),
-    ] = None,
-    score: Annotated[str | None, typer.Option(help="Column of the pairs' scores.", rich_help_panel=DATA)] = None,
-    score_range: Annotated[
-        tuple[float, float] | None,
-        typer.Option(metavar="LOW HIGH", help="Scores that mean 0 and 1, such as 0 5.", rich_help_panel=DATA),
-    ] = None,
-    skip_bad_rows: Annotated[
-        bool, typer.Option("--skip-bad-rows", help="Leave out rows that cannot be read.", rich_help_panel=DATA)
-    ] = False,
+    model: ModelName,
+    data: DataFile,
+    text: Text = None,
+    group: Group = None,
+    anchor: Anchor = None,
+    positive: Positive = None,
+    negatives: Negatives = None,
+    score: Score = None,
+    score_range: ScoreRange = None,
+    skip_bad_rows: SkipBadRows = False,
     before: Annotated[
         str | None,
         typer.Option(
