@@ -84,3 +84,8 @@ def test_a_log_that_is_missing_is_told_before_the_work_begins(folder: Path) -> N
     code, _, error = quaterion("report", "no-model", "test.csv", "--log", "nowhere")
     assert code == 1
     assert "nowhere holds no metrics.csv" in error
+
+
+def test_the_help_names_the_extra_in_full():
+    shown = CliRunner(env={"COLUMNS": "100", "NO_COLOR": "1", "TERM": "dumb"}).invoke(app, ["report", "--help"]).output
+    assert 'pip install "quaterion[report]"' in " ".join(shown.split())

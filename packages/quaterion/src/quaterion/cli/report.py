@@ -33,7 +33,7 @@ REPORT = (
     "a file in CSV, TSV, JSON lines or Parquet: texts with groups (--text, --group), or pairs (--anchor, --positive). "
     "Columns of common names are found without options.\n\n"
     "With --before the page compares two models, and says whether their difference is more than chance.\n\n"
-    'The page is one file that loads nothing. It needs: pip install "quaterion[report]"\n\n'
+    'The page is one file that loads nothing. It needs: pip install "quaterion\\[report]"\n\n'
     "Example: quaterion report my-model test.csv --before encoder --out report.html\n\n" + EXIT_CODES
 )
 PAGE = "Page"
