@@ -67,3 +67,18 @@ def test_wrong_numbers_of_dicts_and_sides_are_named():
         ModelCollate({"a": len}, {"a": lambda _: []})(["x"])
     with pytest.raises(ValueError, match="got 1 sides for 2 objects"):
         ModelCollate({"a": len}, {"a": nothing})(["x", "y"], sides=["query"])
+
+
+def shout(obj, side):
+    return obj.upper() if side == "document" else obj
+
+
+def test_each_encoder_prepares_objects_for_their_sides_and_meta_is_taken_from_the_objects_themselves():
+    collate = ModelCollate({"a": list, "b": list}, {"a": first_letter, "b": nothing}, {"b": shout}, sides_in_meta=False)
+    assert collate(["x", "y"], ["query", "document"]) == {
+        "data": {"a": ["x", "y"], "b": ["x", "Y"]},
+        "meta": [*first_letter(["x", "y"])],
+    }
+    assert collate(["x"])["data"] == {"a": ["x"], "b": ["x"]}  # without sides: queries
+    with pytest.raises(ValueError, match="got 1 sides for 2 objects"):
+        collate(["x", "y"], ["query"])

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from quaterion_models.types import CollateFnType, MetaExtractorFnType
+from quaterion_models.heads.switch_head import QUERY
+from quaterion_models.types import CollateFnType, MetaExtractorFnType, SideFnType
 
 
 class ModelCollate:
@@ -16,11 +17,22 @@ class ModelCollate:
     Args:
         collates: Encoder name to its collate function.
         extractors: Encoder name to its meta extractor.
+        side_fns: Encoder name to what prepares objects for their side, of the encoders that have such a function.
+        sides_in_meta: Whether the side information tells the sides, which heads for each side need.
     """
 
-    def __init__(self, collates: Mapping[str, CollateFnType], extractors: Mapping[str, MetaExtractorFnType]) -> None:
+    def __init__(
+        self,
+        collates: Mapping[str, CollateFnType],
+        extractors: Mapping[str, MetaExtractorFnType],
+        side_fns: Mapping[str, SideFnType] | None = None,
+        *,
+        sides_in_meta: bool = True,
+    ) -> None:
         self.collates = dict(collates)
         self.extractors = dict(extractors)
+        self.side_fns = dict(side_fns or {})
+        self.sides_in_meta = sides_in_meta
 
     def __call__(self, objects: Sequence[Any], sides: Sequence[str] | None = None) -> dict[str, Any]:
         """Collates objects.
@@ -38,7 +50,10 @@ class ModelCollate:
         """
         objects = list(objects)
         return {
-            "data": {name: collate(objects) for name, collate in self.collates.items()},
+            "data": {
+                name: collate(prepared(objects, sides, self.side_fns.get(name)))
+                for name, collate in self.collates.items()
+            },
             "meta": self.meta(objects, sides),
         }
 
@@ -65,13 +80,43 @@ class ModelCollate:
                     "one each"
                 )
             metas = [_merged(old, new, name) for old, new in zip(metas, own, strict=True)] if metas else own
-        if sides is None:
+        if sides is None or not self.sides_in_meta:
             return metas
-        if len(sides) != len(objects):
-            raise ValueError(f"got {len(sides)} sides for {len(objects)} objects, expected one each")
+        _check_sides(objects, sides)
         return [
             meta if "encoder" in meta else {**meta, "encoder": side} for meta, side in zip(metas, sides, strict=True)
         ]
+
+
+def prepared(objects: Sequence[Any], sides: Sequence[str] | None, side_fn: SideFnType | None) -> list[Any]:
+    """Prepares objects for their sides.
+
+    Args:
+        objects: B objects.
+        sides: `"query"` or `"document"` for each; None for queries.
+        side_fn: What an encoder's `get_side_fn` returned.
+
+    Returns:
+        B objects, the same ones where there is no such function.
+
+    Raises:
+        ValueError: If the numbers of objects and sides differ.
+
+    Example:
+        >>> prepared(["a", "b"], ["query", "document"], lambda obj, side: f"{side}: {obj}")
+        ['query: a', 'document: b']
+    """
+    if side_fn is None:
+        return list(objects)
+    if sides is None:
+        return [side_fn(obj, QUERY) for obj in objects]
+    _check_sides(objects, sides)
+    return [side_fn(obj, side) for obj, side in zip(objects, sides, strict=True)]
+
+
+def _check_sides(objects: Sequence[Any], sides: Sequence[str]) -> None:
+    if len(sides) != len(objects):
+        raise ValueError(f"got {len(sides)} sides for {len(objects)} objects, expected one each")
 
 
 def _merged(old: dict[str, Any], new: dict[str, Any], name: str) -> dict[str, Any]:

@@ -28,7 +28,8 @@ class SimilarityModel(nn.Module):
     """Encoders, whose vectors are joined, and a head that turns them into embeddings.
 
     Vectors are joined in the order of the dict of encoders, which is kept when the model is saved. A model has two
-    sides, queries and documents, when its head is a `SwitchHead` with exactly the options `"query"` and `"document"`.
+    sides, queries and documents, when its head is a `SwitchHead` with exactly the options `"query"` and `"document"`,
+    or when an encoder prepares the two differently (:meth:`Encoder.get_side_fn`).
 
     Args:
         encoders: One encoder (its name is then `"default"`), or names to encoders. Any name works.
@@ -87,7 +88,11 @@ class SimilarityModel(nn.Module):
 
     @property
     def two_sided(self) -> bool:
-        """Whether queries and documents go through heads of their own."""
+        """Whether queries and documents are embedded differently: through heads, or by encoders with prompts."""
+        return self._has_heads_for_sides or any(encoder.get_side_fn() for encoder in self.encoders.values())
+
+    @property
+    def _has_heads_for_sides(self) -> bool:
         return isinstance(self.head, SwitchHead) and self.head.two_sided
 
     @property
@@ -133,6 +138,8 @@ class SimilarityModel(nn.Module):
         return ModelCollate(
             {key: encoder.get_collate_fn() for key, encoder in encoders.items()},
             {key: encoder.get_meta_extractor() for key, encoder in encoders.items()},
+            {key: prepare for key, encoder in encoders.items() if (prepare := encoder.get_side_fn()) is not None},
+            sides_in_meta=self._has_heads_for_sides,
         )
 
     def forward(self, batch: Mapping[str, Any]) -> Tensor:

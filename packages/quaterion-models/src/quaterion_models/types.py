@@ -14,5 +14,8 @@ TensorInterchange: TypeAlias = Tensor | np.ndarray[Any, Any] | dict[str, "Tensor
 CollateFnType: TypeAlias = Callable[[list[Any]], TensorInterchange]
 """Turns a list of objects into one encoder's input."""
 
+SideFnType: TypeAlias = Callable[[Any, str], Any]
+"""Prepares an object for its side, `"query"` or `"document"`."""
+
 MetaExtractorFnType: TypeAlias = Callable[[list[Any]], list[dict[str, Any]]]
 """Turns a list of objects into one dict of side information for each."""

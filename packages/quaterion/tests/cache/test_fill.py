@@ -28,7 +28,7 @@ def test_while_another_writer_has_everything_no_loader_is_made_and_one_warning_s
         loader=loader,
         encode=lambda texts: torch.zeros(len(texts), 1),
         collate=list,
-        key=content_key,
+        objects=ObjectReading(content_key, len),
         batch_size=2,
     )
     keys = one.reading.keys["text"]

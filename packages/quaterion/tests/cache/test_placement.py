@@ -252,7 +252,7 @@ def filling():
             loader=loader,
             encode=encode,
             collate=list,
-            key=content_key,
+            objects=TEXT["text"],
             batch_size=32,
         )
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from quaterion_models.content_key import content_key
 from quaterion_models.saving.arguments import record_arguments
-from quaterion_models.types import CollateFnType, MetaExtractorFnType
+from quaterion_models.types import CollateFnType, MetaExtractorFnType, SideFnType
 
 
 class Encoder(nn.Module, ABC):
@@ -91,6 +91,18 @@ class Encoder(nn.Module, ABC):
     def get_meta_extractor(self) -> MetaExtractorFnType:
         """Returns the function that extracts side information from a list of objects."""
         return self.extract_meta
+
+    def get_side_fn(self) -> SideFnType | None:
+        """Returns the function that prepares an object for the side it stands on, queries or documents.
+
+        A model whose encoder has one is two-sided. The function is called as `prepare(obj, "query")` or
+        `prepare(obj, "document")`, once, before the collate function, :meth:`cache_key` and :meth:`length` see the
+        object: a text encoder puts its prompt in front. It must not change the object, and be picklable.
+
+        Returns:
+            The function; None, the default, where both sides are encoded alike.
+        """
+        return None
 
     def cache_key(self, obj: Any) -> bytes:
         """Computes the key under which the cache keeps an object's vector.

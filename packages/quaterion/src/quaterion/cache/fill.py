@@ -17,8 +17,8 @@ from quaterion.cache.embedding_store import EmbeddingStore
 from quaterion.cache.fill_plan import FillPlan, plan_fill
 from quaterion.cache.object_source import KeptObjects, KeyedCollate, ObjectNumbers, ObjectReference, ReadObjects
 from quaterion.dataset.randomness import undisturbed_randomness
-from quaterion.dataset.reading import SampleReading, sequential_loader
-from quaterion.dataset.similarity_data_loader import SimilarityDataLoader
+from quaterion.dataset.reading import ObjectReading, SampleReading, sequential_loader
+from quaterion.dataset.similarity_data_loader import PairsSimilarityDataLoader, SimilarityDataLoader
 from quaterion.dataset.views import ViewedDataset
 
 __all__ = ["Filling"]
@@ -46,7 +46,7 @@ class Filling:
         loader: Whose data set the objects come from.
         encode: A collated batch to its vectors `[B, D]`, on the CPU, without gradients.
         collate: The encoder's collate step.
-        key: The key of an object, compared with the planned one when the object is read again.
+        objects: How the cache sees an object; its key is compared with the planned one when it is read again.
         batch_size: Objects in a batch; "auto" for as many as fit.
         num_workers: Processes that read and collate, as many as the loader's if None.
     """
@@ -57,7 +57,7 @@ class Filling:
     loader: SimilarityDataLoader[Any]
     encode: Callable[[Any], Tensor]
     collate: Callable[[list[Any]], Any]
-    key: Callable[[Any], bytes]
+    objects: ObjectReading
     batch_size: int
     num_workers: int | None = None
 
@@ -110,7 +110,7 @@ class Filling:
                 return 0  # before a loader starts its workers, which would have nothing to do
             loader: DataLoader[Any] = sequential_loader(
                 self.loader,
-                KeyedCollate(self.collate, self.key),
+                self._collate,
                 self._objects(),
                 batch_sampler=itertools.chain([first], references),
                 num_workers=self.num_workers,
@@ -165,7 +165,7 @@ class Filling:
         size = 1
         while size <= len(longest):
             try:
-                self.encode(self.collate(longest[:size]))
+                self.encode(self._collate(longest[:size])[0])
             except torch.OutOfMemoryError:
                 if size == 1:
                     raise
@@ -174,13 +174,19 @@ class Filling:
         return max(1, size // 4)  # half of the last size that fitted
 
     @property
+    def _collate(self) -> KeyedCollate:
+        return KeyedCollate(self.collate, self.objects)
+
+    @property
     def _numbers(self) -> ObjectNumbers:
         return ObjectNumbers(self.reading.offsets.numpy(), views=self.reading.views)
 
     def _objects(self) -> Dataset[Any]:
+        sided = isinstance(self.loader, PairsSimilarityDataLoader)
         if self.reading.objects is not None:
-            return KeptObjects(self.reading.objects, self.reading.offsets.numpy())
-        return ReadObjects(ViewedDataset(self.loader.dataset, views=self.reading.views), type(self.loader).objects_of)
+            return KeptObjects(self.reading.objects, self.reading.offsets.numpy(), sided=sided)
+        source = ViewedDataset(self.loader.dataset, views=self.reading.views)
+        return ReadObjects(source, type(self.loader).objects_of, sided=sided)
 
     def _check_same(self, planned: NDArray[np.int64], read: bytes) -> None:
         expected = self.reading.keys[self.name][planned]

@@ -7,9 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
+from quaterion.dataset.reading import ObjectReading, side_of
 from quaterion.dataset.views import ViewedDataset
+from quaterion_models.collate import prepared
 
-__all__ = ["KeptObjects", "KeyedCollate", "ObjectNumbers", "ObjectReference", "ReadObjects"]
+__all__ = ["KeptObjects", "KeyedCollate", "ObjectNumbers", "ObjectReference", "ReadObjects", "SidedObject"]
 
 
 class ObjectReference(NamedTuple):
@@ -24,6 +26,18 @@ class ObjectReference(NamedTuple):
     sample: int
     slot: int
     view: int
+
+
+class SidedObject(NamedTuple):
+    """An object and the side it stands on.
+
+    Args:
+        obj: The object.
+        side: `"query"` or `"document"`.
+    """
+
+    obj: Any
+    side: str
 
 
 class ObjectNumbers:
@@ -62,34 +76,37 @@ class ObjectNumbers:
 
 
 class ReadObjects(Dataset[Any]):
-    """Single objects of a map-style data set of samples.
+    """Single objects of a map-style data set of samples, each with its side.
 
     Args:
         dataset: The data set, one item a sample and view.
         objects_of: The objects of a sample.
+        sided: Whether the objects of a sample stand on two sides; otherwise all are queries.
     """
 
-    def __init__(self, dataset: ViewedDataset, objects_of: Callable[[Any], list[Any]]) -> None:
-        self._dataset, self._objects_of = dataset, objects_of
+    def __init__(self, dataset: ViewedDataset, objects_of: Callable[[Any], list[Any]], *, sided: bool) -> None:
+        self._dataset, self._objects_of, self._sided = dataset, objects_of, sided
 
-    def __getitem__(self, reference: ObjectReference) -> Any:
+    def __getitem__(self, reference: ObjectReference) -> SidedObject:
         sample = self._dataset.view(reference.sample, reference.view)
-        return self._objects_of(sample)[reference.slot]
+        return SidedObject(self._objects_of(sample)[reference.slot], side_of(reference.slot if self._sided else 0))
 
 
 class KeptObjects(Dataset[Any]):
-    """Single objects that a reading kept, of a data set that can be read once only.
+    """Single objects that a reading kept, of a data set that can be read once only, each with its side.
 
     Args:
         objects: All objects, sample by sample.
         offsets: int64 `[N + 1]`, first object of each sample.
+        sided: Whether the objects of a sample stand on two sides; otherwise all are queries.
     """
 
-    def __init__(self, objects: Sequence[Any], offsets: NDArray[np.int64]) -> None:
-        self._objects, self._offsets = objects, offsets
+    def __init__(self, objects: Sequence[Any], offsets: NDArray[np.int64], *, sided: bool) -> None:
+        self._objects, self._offsets, self._sided = objects, offsets, sided
 
-    def __getitem__(self, reference: ObjectReference) -> Any:
-        return self._objects[self._offsets[reference.sample] + reference.slot]
+    def __getitem__(self, reference: ObjectReference) -> SidedObject:
+        obj = self._objects[self._offsets[reference.sample] + reference.slot]
+        return SidedObject(obj, side_of(reference.slot if self._sided else 0))
 
 
 class KeyedCollate:
@@ -97,14 +114,15 @@ class KeyedCollate:
 
     Args:
         collate: The encoder's collate step.
-        key: The key of an object.
+        reading: How the encoder's cache sees an object.
     """
 
-    def __init__(self, collate: Callable[[list[Any]], Any], key: Callable[[Any], bytes]) -> None:
-        self._collate, self._key = collate, key
+    def __init__(self, collate: Callable[[list[Any]], Any], reading: ObjectReading) -> None:
+        self._collate, self._reading = collate, reading
 
-    def __call__(self, objects: list[Any]) -> tuple[Any, bytes]:
+    def __call__(self, objects: list[SidedObject]) -> tuple[Any, bytes]:
         """Turns objects into an encoder's input and their keys."""
+        given, sides = [one.obj for one in objects], [one.side for one in objects]
         # Keys first: a collate step may change its objects in place.
-        keys = b"".join(map(self._key, objects))
-        return self._collate(objects), keys
+        keys = self._reading.keys(given, sides)
+        return self._collate(prepared(given, sides, self._reading.side_fn)), keys

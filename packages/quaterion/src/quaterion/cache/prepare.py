@@ -119,7 +119,7 @@ class BatchSource:
         return reading
 
     def _read(self, loader: SimilarityDataLoader[Any], *, max_seconds: float) -> SampleReading:
-        readings = {key: ObjectReading(self._key_of(key), encoder.length) for key, encoder in self.cached.items()}
+        readings = {key: self._object_reading(key) for key in self.cached}
         views = self._config.views if self.cached else 1
         if views == 1 and readings and (place := differing_sample(loader, readings)) is not None:
             raise ValueError(differing(f"Sample {place}"))
@@ -181,13 +181,12 @@ class BatchSource:
             reading.objects = None  # those of a stream were kept until they were encoded
         running = [key for key in self.model.encoders if key not in placed]
         if running or not self.cached or reading is None:
-            keys = {key: self._key_of(key) for key in placed}
             collate = RawCollate(
                 loader,
                 self._collate(running),
                 two_sided=self.model.two_sided,
                 subgroups_used=_subgroups_used(reading),
-                keys=keys,
+                readings={key: self._object_reading(key) for key in placed},
             )
             return RawBatches(loader, collate, placed)
         indices = IndexBatches(loader, length=len(reading.table), batch_sizes=reading.batch_sizes)
@@ -213,7 +212,7 @@ class BatchSource:
             loader=loader,
             encode=lambda inputs: self._encode(key, inputs),
             collate=encoder.get_collate_fn(),
-            key=self._key_of(key),
+            objects=self._object_reading(key),
             batch_size=CPU_BATCH_SIZE if size == "auto" else size,
             num_workers=self._config.num_workers,
         )
@@ -316,11 +315,19 @@ class BatchSource:
 
     def _collate(self, running: Iterable[str]) -> ModelCollate:
         whole = self.model.get_collate_fn()
-        return ModelCollate({key: whole.collates[key] for key in running}, whole.extractors)
+        return ModelCollate(
+            {key: whole.collates[key] for key in running},
+            whole.extractors,
+            whole.side_fns,
+            sides_in_meta=whole.sides_in_meta,
+        )
 
-    def _key_of(self, key: str) -> Callable[[Any], bytes]:
-        extractor = self._config.key_extractor(key)
-        return self.cached[key].cache_key if extractor is None else _ExtractedKey(extractor)
+    def _object_reading(self, key: str) -> ObjectReading:
+        encoder, extractor = self.cached[key], self._config.key_extractor(key)
+        side_fn = encoder.get_side_fn()
+        if extractor is None:
+            return ObjectReading(encoder.cache_key, encoder.length, side_fn)
+        return ObjectReading(_ExtractedKey(extractor), encoder.length, side_fn, keys_as_given=True)
 
     @property
     def _config(self) -> CacheConfig:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, IterableDataset
 
 from quaterion.batch import Batch, Features, PairTargets
+from quaterion.dataset.reading import ObjectReading
 from quaterion.dataset.similarity_data_loader import PairsSimilarityDataLoader, SimilarityDataLoader
 from quaterion_models.collate import ModelCollate
 
@@ -34,7 +35,7 @@ class RawCollate:
         model_collate: Prepares the encoders' inputs.
         two_sided: Whether the model treats queries and documents differently.
         subgroups_used: Whether the data set has more than one subgroup; None where that is not known.
-        keys: For each encoder served from a cache, the key of an object.
+        readings: How each encoder that is served from a cache sees an object.
     """
 
     def __init__(
@@ -44,7 +45,7 @@ class RawCollate:
         *,
         two_sided: bool = False,
         subgroups_used: bool | None = None,
-        keys: Mapping[str, Callable[[Any], bytes]] | None = None,
+        readings: Mapping[str, ObjectReading] | None = None,
     ) -> None:
         self._type = type(loader)
         self._needs_ids = isinstance(loader, PairsSimilarityDataLoader)
@@ -52,7 +53,7 @@ class RawCollate:
         self._model_collate = model_collate
         self._two_sided = two_sided
         self._subgroups_used = subgroups_used
-        self._keys = dict(keys or {})
+        self._readings = dict(readings or {})
 
     def __call__(self, samples: list[Any]) -> KeyedBatch:
         """Turns samples into a batch."""
@@ -65,15 +66,16 @@ class RawCollate:
         targets = self._type.targets(ids, labels)
         if isinstance(targets, PairTargets):
             targets = targets._replace(subgroups_used=self._subgroups_used)
-        inputs = self._model_collate(objects, self._type.sides(samples) if self._two_sided else None)
+        sides = self._type.sides(samples) if self._two_sided else None
+        inputs = self._model_collate(objects, sides)
         return KeyedBatch(
             Batch(
                 Features(cached={}, inputs=inputs["data"], meta=inputs["meta"]),
                 targets,
             ),
             keys={
-                name: np.frombuffer(b"".join(map(key, objects)), dtype=np.uint8).reshape(-1, 16)
-                for name, key in self._keys.items()
+                name: np.frombuffer(reading.keys(objects, sides), dtype=np.uint8).reshape(-1, 16)
+                for name, reading in self._readings.items()
             },
         )
 

@@ -3,7 +3,7 @@
 import math
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sized
+from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -18,10 +18,13 @@ from quaterion.dataset.randomness import undisturbed_randomness
 from quaterion.dataset.similarity_data_loader import PairsSimilarityDataLoader, SimilarityDataLoader, object_ids
 from quaterion.dataset.target_table import GroupTable, PairTable, TargetTable
 from quaterion.dataset.views import ViewedDataset
-from quaterion_models.collate import ModelCollate
+from quaterion_models.collate import ModelCollate, prepared
+from quaterion_models.content_key import content_key
+from quaterion_models.heads.switch_head import DOCUMENT, QUERY
 from quaterion_models.meta import Meta
+from quaterion_models.types import SideFnType
 
-__all__ = ["ObjectReading", "SampleReading", "differing_sample", "read_data_set", "sequential_loader"]
+__all__ = ["ObjectReading", "SampleReading", "differing_sample", "read_data_set", "sequential_loader", "side_of"]
 
 CHUNK = 256
 """Samples read at a time: large enough that a worker's message costs little, small beside any data set."""
@@ -41,10 +44,38 @@ class ObjectReading(NamedTuple):
     Args:
         key: Digest of an object, 16 bytes.
         length: Cost of encoding an object, used to sort (characters of a text, say).
+        side_fn: Prepares an object for its side; None where the encoder treats both sides alike.
+        keys_as_given: `key` is a user's own and takes objects that are not prepared, so the side is added to it.
     """
 
     key: Callable[[Any], bytes]
     length: Callable[[Any], int]
+    side_fn: SideFnType | None = None
+    keys_as_given: bool = False
+
+    def keys(self, objects: Sequence[Any], sides: Sequence[str] | None = None) -> bytes:
+        """Digests of objects, one after the other.
+
+        Args:
+            objects: B objects, as the data set has them.
+            sides: `"query"` or `"document"` for each; None for queries.
+
+        Returns:
+            B · 16 bytes.
+
+        Raises:
+            ValueError: A digest has another size.
+        """
+        if self.side_fn is None:
+            return _joined_keys(self.key, objects)
+        if not self.keys_as_given:
+            return _joined_keys(self.key, prepared(objects, sides, self.side_fn))
+        own = zip(map(self.key, objects), sides or [QUERY] * len(objects), strict=True)
+        return b"".join(map(content_key, own))
+
+    def lengths(self, objects: Sequence[Any], sides: Sequence[str] | None = None) -> NDArray[np.int64]:
+        """Costs of encoding objects, int64 `[B]`; arguments as for `keys`."""
+        return _array(map(self.length, prepared(objects, sides, self.side_fn)))
 
 
 @dataclass
@@ -117,14 +148,16 @@ class _ReadChunk:
         viewed = objects if len(items[0]) == 1 else self._views(items)
         is_pair = issubclass(self.loader_type, PairsSimilarityDataLoader)
         sided = is_pair and self.two_sided
-        sides = [_side(slot) for one in per_sample for slot in range(len(one))] if sided else None
+        sides = [side_of(slot) for one in per_sample for slot in range(len(one))] if sided else None
+        views = len(items[0])
+        viewed_sides = [side for side in sides for _ in range(views)] if sides else None
         metas = self.model_collate.meta(objects, sides)
         kept = {"groups", "subgroups", "labels"}
         arrays = {name: tensor.numpy() for name, tensor in labels.items() if name in kept}
         return _Chunk(
             counts=np.array([len(one) for one in per_sample], dtype=np.int64),
-            keys={name: _joined_keys(reading.key, viewed) for name, reading in self.readings.items()},
-            lengths={name: _array(reading.length(obj) for obj in viewed) for name, reading in self.readings.items()},
+            keys={name: reading.keys(viewed, viewed_sides) for name, reading in self.readings.items()},
+            lengths={name: reading.lengths(viewed, viewed_sides) for name, reading in self.readings.items()},
             ids=_array(object_ids(objects)) if is_pair else None,
             metas=metas if any(metas) else None,
             labels=arrays,
@@ -146,7 +179,7 @@ def _array(numbers: Any) -> NDArray[np.int64]:
     return np.fromiter(numbers, dtype=np.int64)
 
 
-def _joined_keys(key: Callable[[Any], bytes], objects: list[Any]) -> bytes:
+def _joined_keys(key: Callable[[Any], bytes], objects: Sequence[Any]) -> bytes:
     keys = [key(obj) for obj in objects]
     for one in keys:
         if len(one) != KEY_BYTES:
@@ -157,8 +190,13 @@ def _joined_keys(key: Callable[[Any], bytes], objects: list[Any]) -> bytes:
     return b"".join(keys)
 
 
-def _side(slot: int) -> str:
-    return "query" if slot == 0 else "document"
+def side_of(slot: int) -> str:
+    """The side on which an object of a pair stands.
+
+    Args:
+        slot: Which of the pair's objects; explicit negatives follow the two.
+    """
+    return QUERY if slot == 0 else DOCUMENT
 
 
 def sequential_loader(
@@ -346,8 +384,7 @@ def differing_sample(
     places = sorted({round(i * (len(dataset) - 1) / max(1, tries - 1)) for i in range(tries)})
     with undisturbed_randomness():
         for place in places:
-            reads = [[reading.key(obj) for reading in readings.values() for obj in objects_of(dataset[place])]
-                     for _ in range(2)]  # fmt: skip
+            reads = [[reading.keys(objects_of(dataset[place])) for reading in readings.values()] for _ in range(2)]
             if any(one != other for one, other in pairwise(reads)):
                 return place
     return None

@@ -38,6 +38,11 @@ def check_teachers(loss: SimilarityLoss) -> None:
                 "and its vector stays as it is. Expected an Encoder with trainable = False: freeze it, or pass a "
                 "frozen copy."
             )
+        if isinstance(origin, Encoder) and origin.get_side_fn() is not None:
+            raise TypeError(
+                f"The {teacher.role} is a {type(origin).__name__}, which prepares queries and documents differently, "
+                "but each object has one vector of it. Expected an Encoder without prompts by side, or a VectorTable."
+            )
         if not isinstance(origin, Encoder | EmbeddingStore | VectorTable):
             raise TypeError(
                 f"The {teacher.role} is a {type(origin).__name__}; expected an Encoder, an EmbeddingStore or a "
