@@ -9,10 +9,11 @@ ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 STAMPS := $(VENV)/.stamps
+RUNTIME := $(VENV)/runtime
 CONSTRAINTS := $(VENV)/constraints.txt
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 PROJECTS := $(wildcard packages/*/pyproject.toml)
-MODELS := -e packages/quaterion-models
+OWN := -e packages/quaterion-models -e "packages/quaterion-runtime[all]"
 
 # One process per core and one thread per process: faster than one process with many threads, and no oversubscription.
 TEST_ENV := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false HF_HUB_OFFLINE=1
@@ -20,7 +21,7 @@ PYTEST := $(TEST_ENV) $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 8 --d
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-fast check fmt bench clean request
+.PHONY: help demo test test-fast test-runtime check fmt bench clean request
 
 help: ## list the targets (the default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -30,6 +31,9 @@ demo: $(STAMPS)/demo ## fine-tune a real encoder on Python's standard library (A
 
 test: $(STAMPS)/test ## run all tests of all distributions, doctests included (ARGS="-k triplet")
 	@$(PYTEST) $(ARGS)
+
+test-runtime: $(STAMPS)/runtime ## install quaterion-runtime alone, without torch, and run its tests there
+	@$(RUNTIME)/bin/python -m pytest -q -c packages/quaterion-runtime/pyproject.toml packages/quaterion-runtime $(ARGS)
 
 test-fast: $(STAMPS)/test ## run the tests that are not marked slow
 	@$(PYTEST) -m "not slow" $(ARGS)
@@ -75,7 +79,15 @@ $(CONSTRAINTS): $(STAMPS)/torch-request
 	@$(BIN)/python -c 'from importlib.metadata import version; print("torch==" + version("torch").split("+")[0])' > $@
 
 # One install command; a stamp is older than a pyproject.toml only when that file has changed.
-INSTALL = $(PIP) install --constraint $(CONSTRAINTS) $(MODELS) -e "packages/quaterion[$(EXTRAS)]"
+INSTALL = $(PIP) install --constraint $(CONSTRAINTS) $(OWN) -e "packages/quaterion[$(EXTRAS)]"
+
+# The runtime as its users install it: a wheel, in an environment of its own.
+$(STAMPS)/runtime: $(shell find packages/quaterion-runtime/src packages/quaterion-runtime/pyproject.toml -type f -not -name '*.pyc')
+	@mkdir -p $(STAMPS)
+	rm -rf $(RUNTIME)
+	$(PYTHON) -m venv $(RUNTIME)
+	$(RUNTIME)/bin/python -m pip --disable-pip-version-check --no-input install "packages/quaterion-runtime[test]"
+	@touch $@
 
 $(STAMPS)/demo: EXTRAS := demo
 $(STAMPS)/test: EXTRAS := demo,test

@@ -1,0 +1,18 @@
+"""Runs models that Quaterion exported, with numpy, onnxruntime and tokenizers only."""
+
+from quaterion_runtime.folder import RuntimeFolderError
+from quaterion_runtime.model import EncodedChunk, Model
+from quaterion_runtime.precision import quantize
+from quaterion_runtime.similarity import binary_similarity, cosine_similarity, int8_similarity, top_k
+
+__all__ = [
+    "EncodedChunk",
+    "Model",
+    "RuntimeFolderError",
+    "binary_similarity",
+    "cosine_similarity",
+    "int8_similarity",
+    "quantize",
+    "top_k",
+]
+__version__ = "1.0.0"
