@@ -2,6 +2,7 @@
 
 - time: against `IndexFlatIP` of faiss with the same threads, and both backends of `top_k` against each other.
 - memory: the most that a process takes above its vectors while it searches.
+- bootstrap: samples of 100,000 scored pairs scored together, against one after the other.
 
 Time grows with the number of queries and hardly with anything else, so that some of them give the ratio:
 
@@ -22,6 +23,8 @@ import torch
 from torch import Tensor
 
 from harness import interleaved, machine, ratio
+from quaterion.eval.scored import RocAuc, ScoredPairMetric, SpearmanCorrelation
+from quaterion.functional.bootstrap import resampled
 from quaterion.functional.topk import TopK, top_k
 
 COUNT, DIMENSION, K = 100_000, 384, 10
@@ -119,7 +122,38 @@ def status(field: str) -> float:
     raise RuntimeError(f"{field} is not known here; this benchmark needs Linux")
 
 
-PARTS: dict[str, Callable[[int], dict[str, object]]] = {"time": measure_time, "memory": measure_memory}
+def measure_bootstrap(_: int, resamples: int = 40) -> dict[str, object]:
+    """What the interval of a metric of scored pairs costs."""
+    generator = torch.Generator().manual_seed(0)
+    similarities = torch.rand(COUNT, generator=generator, dtype=torch.float64)
+    scores = (similarities + 0.3 * torch.randn(COUNT, generator=generator) > 0.5).float()
+    figures: dict[str, object] = {"pairs": COUNT, "resamples": resamples}
+    for name, metric in {"spearman": SpearmanCorrelation(), "roc_auc": RocAuc()}.items():
+
+        def together(metric: ScoredPairMetric = metric) -> Tensor:
+            def statistic(counts: Tensor) -> Tensor:
+                return metric.score(similarities, scores, counts)
+
+            return resampled([statistic], COUNT, resamples=resamples)[0]
+
+        def one_by_one(metric: ScoredPairMetric = metric) -> Tensor:
+            draws = torch.Generator().manual_seed(0)
+            rows = (torch.randint(COUNT, (COUNT,), generator=draws) for _ in range(resamples))
+            return torch.stack([metric.score(similarities[drawn], scores[drawn]) for drawn in rows])
+
+        if not torch.allclose(together(), one_by_one(), rtol=0, atol=1e-12):
+            raise RuntimeError(f"{name} of samples differs")
+        seconds = interleaved({"together": together, "one by one": one_by_one})
+        figures[f"{name}_against_one_by_one"] = ratio(seconds, "together", "one by one")
+        figures[f"{name}_seconds"] = {key: statistics.median(values) for key, values in seconds.items()}
+    return figures
+
+
+PARTS: dict[str, Callable[[int], dict[str, object]]] = {
+    "time": measure_time,
+    "memory": measure_memory,
+    "bootstrap": measure_bootstrap,
+}
 
 
 def main() -> None:

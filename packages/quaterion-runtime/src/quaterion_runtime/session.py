@@ -12,6 +12,9 @@ from quaterion_runtime.folder import Graph, RuntimeFolderError
 from quaterion_runtime.inputs import Prepared, preparer_of
 from quaterion_runtime.inputs.prepare import pick
 
+# onnxruntime's kernel for a fused sum and layer normalisation is several times slower on CPUs than its two parts.
+_SLOWER = ["SkipLayerNormFusion"]
+
 
 class GraphSession:
     """Runs one graph of an exported folder.
@@ -34,9 +37,12 @@ class GraphSession:
         self._embedding_size = embedding_size
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads or 0
+        options.inter_op_num_threads = 1
         options.log_severity_level = 3
         try:
-            self._session = onnxruntime.InferenceSession(str(graph.file), options, providers=list(providers))
+            self._session = onnxruntime.InferenceSession(
+                str(graph.file), options, providers=list(providers), disabled_optimizers=_SLOWER
+            )
         except Exception as error:  # onnxruntime's errors have no common type of their own
             raise RuntimeFolderError(f"{graph.file} cannot be loaded: {error!s:.300}") from error
         self._check_names({one.name for one in self._session.get_inputs()}, "inputs",

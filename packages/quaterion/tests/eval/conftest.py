@@ -15,7 +15,7 @@ from quaterion_models.encoders import Encoder
 from quaterion_models.heads import EmptyHead, SwitchHead
 
 
-def similarity(x, y, distance):
+def nearness(x, y, distance):
     dot = math.fsum(a * b for a, b in zip(x, y, strict=True))
     if distance == "dot_product":
         value = dot
@@ -23,10 +23,10 @@ def similarity(x, y, distance):
         lengths = math.sqrt(math.fsum(a * a for a in x)) * math.sqrt(math.fsum(b * b for b in y))
         value = round(dot / lengths * 2**30) / 2**30 if lengths else 0.0
     elif distance == "euclidean":
-        value = 1 / (1 + math.dist(x, y))
+        value = -math.dist(x, y)
     else:
-        value = 1 / (1 + math.fsum(abs(a - b) for a, b in zip(x, y, strict=True)))
-    return float(np.float32(value))  # candidates are tied where their rounded similarities are equal
+        value = -math.fsum(abs(a - b) for a, b in zip(x, y, strict=True))
+    return float(np.float32(value))  # candidates are tied where they are equally near after rounding
 
 
 FORMULAS = {
@@ -57,7 +57,7 @@ def score(name, query, candidates, relevant, *, k=1, distance="cosine"):
     """One query's score, NaN where nothing is relevant; `candidates` without the query itself."""
     if not any(relevant):
         return math.nan
-    values = [similarity(query, candidate, distance) for candidate in candidates]
+    values = [nearness(query, candidate, distance) for candidate in candidates]
     return fmean(FORMULAS[name](hits, k) for hits in arrangements(values, relevant))
 
 

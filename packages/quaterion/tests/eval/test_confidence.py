@@ -136,3 +136,11 @@ def test_empty_bins_have_no_value_and_do_not_count():
 def test_reliability_refuses_bad_input(confidence, correct, bins, message):
     with pytest.raises(ValueError, match=message):
         reliability(torch.tensor(confidence), torch.tensor(correct), bins)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("bins", [3, 5, 7, 10, 23])
+def test_a_confidence_on_an_edge_is_in_the_bin_that_ends_there(bins, dtype):
+    edges = torch.arange(bins + 1, dtype=dtype) / bins
+    counts = reliability(edges, torch.ones(bins + 1), bins).counts
+    assert counts.tolist() == [2] + [1] * (bins - 1)  # 0 has no bin below its own

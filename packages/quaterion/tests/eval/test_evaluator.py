@@ -271,3 +271,14 @@ def test_data_with_unreadable_objects_has_no_digest_and_other_data_another(group
 
     unreadable = [*samples, SimilarityGroupSample(opaque, "group 0")]
     assert group_sampler().task(unreadable, model_of(Known(vectors))).data is None
+
+
+def test_searching_shows_a_bar_of_its_own_on_request(groups_of_texts, model_of, capsys):
+    vectors, samples, _, _ = groups_of_texts
+    Evaluator(group.RetrievalRPrecision(), group_sampler()).evaluate(samples, model_of(vectors))
+    assert capsys.readouterr() == ("", "")
+    Evaluator(group.RetrievalRPrecision(), GroupSampler()).evaluate(samples, model_of(vectors))
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "Encoding" in err and "60/60" in err
+    assert "Searching" in err and "58/58" in err  # two texts are alone in their group

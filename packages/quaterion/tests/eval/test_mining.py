@@ -349,31 +349,38 @@ def test_embeddings_that_are_not_finite_are_refused(model_of):
         mine_hard_negatives(PAIRS, model, 1)
 
 
+@pytest.mark.parametrize("metric", ["euclidean", "manhattan"])
+def test_tiny_distances_are_told_apart(metric):
+    words = ["query", "positive", "far", "near", "middle"]
+    vectors = 1e-9 * torch.tensor([[0.0, 0], [1, 0], [9, 0], [0, 2], [5, 0]])
+    store = EmbeddingStore.from_vectors(words, vectors)
+    (pair,) = mine_hard_negatives(
+        [SimilarityPairSample(*words[:2])], store, 2, documents=words[2:], distance_metric_name=metric
+    )
+    assert pair.negatives == ["near", "middle"]
+
+
+def test_a_progress_bar_goes_to_standard_error_on_request(capsys):
+    mine_hard_negatives(PAIRS, SMALL, 1)
+    assert capsys.readouterr() == ("", "")
+    mine_hard_negatives(PAIRS, SMALL, 1, log_progress=True)
+    out, err = capsys.readouterr()
+    assert out == "" and "Searching" in err and f"{len(PAIRS)}/{len(PAIRS)}" in err
+
+
 # The search itself
-
-
-def test_nearest_puts_the_leftmost_of_equal_ones_first():
-    generator = torch.Generator().manual_seed(0)
-    block = torch.randint(0, 4, (50, 20), generator=generator).float()
-    block[block == 0] = -torch.inf
-    for k in (1, 5, 20):
-        values, columns = mining_search.nearest(block.clone(), k)
-        for row, (row_values, row_columns) in enumerate(zip(values.tolist(), columns.tolist(), strict=True)):
-            expected = sorted(range(20), key=lambda i: -block[row, i])[:k]
-            assert row_values == block[row, expected].tolist()
-            finite = sum(value > float("-inf") for value in row_values)
-            assert row_columns[:finite] == expected[:finite]
 
 
 def test_memory_is_that_of_a_block(monkeypatch):
     shapes = []
-    real = mining_search.prepared_similarity_matrix
+    real = mining_search.nearness_blocks
 
-    def spy(x, y, metric):
-        shapes.append(len(x) * len(y))
-        return real(x, y, metric)
+    def spy(*arguments, **options):
+        for samples, block in real(*arguments, **options):
+            shapes.append(block.numel())
+            yield samples, block
 
-    monkeypatch.setattr(mining_search, "prepared_similarity_matrix", spy)
+    monkeypatch.setattr(mining_search, "nearness_blocks", spy)
     pairs = random_pairs(0)
     store = EmbeddingStore.from_vectors(WORDS, vectors_of(WORDS))
     mine_hard_negatives(pairs, store, 2, max_entries=500)

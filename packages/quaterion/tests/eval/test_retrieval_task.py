@@ -41,15 +41,18 @@ def test_metrics_of_one_run_give_what_each_gives_alone():
         assert torch.equal(scores, score_queries(task, [metric])[0])
 
 
+def watch_products(monkeypatch, look):
+    """Calls `look` with the arguments of everything that compares a block of queries with candidates."""
+    for name in ("prepared_similarity_matrix", "prepared_distance_matrix"):
+        compute = getattr(rounded_similarity, name)
+        monkeypatch.setattr(
+            rounded_similarity, name, lambda *arguments, compute=compute: look(*arguments) or compute(*arguments)
+        )
+
+
 def test_metrics_of_one_distance_share_one_pass_over_the_similarities(monkeypatch):
     passes = []
-    compute = rounded_similarity.prepared_similarity_matrix
-
-    def counted(x, y, metric):
-        passes.append(str(metric))
-        return compute(x, y, metric)
-
-    monkeypatch.setattr(rounded_similarity, "prepared_similarity_matrix", counted)
+    watch_products(monkeypatch, lambda x, y, metric: passes.append(str(metric)))
     score_queries(a_task(), all_metrics() + all_metrics(Distance.MANHATTAN))
     assert passes == ["cosine", "manhattan"]
 
@@ -59,18 +62,16 @@ def test_memory_stays_bounded_and_blocks_change_no_score(distance, monkeypatch):
     task = a_task()
     whole = score_queries(task, all_metrics(distance))
     largest = 0
-    compute = rounded_similarity.prepared_similarity_matrix
 
-    def measured(x, y, metric):
+    def measure(x, y, metric):
         nonlocal largest
         largest = max(largest, len(x) * len(y))
-        return compute(x, y, metric)
 
-    monkeypatch.setattr(rounded_similarity, "prepared_similarity_matrix", measured)
+    watch_products(monkeypatch, measure)
     for bound in (1, 2000):
         largest = 0
         parts = score_queries(task, all_metrics(distance), max_entries=bound)
-        assert largest <= max(bound, 120)
+        assert 0 < largest <= max(bound, 120)
         for one, other in zip(whole, parts, strict=True):
             assert torch.equal(one, other)
 

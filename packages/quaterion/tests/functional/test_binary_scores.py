@@ -59,6 +59,29 @@ def test_pairs_of_one_kind_have_no_score(score, matches):
     assert math.isnan(score(torch.rand(3), matches).item())
 
 
+@pytest.mark.parametrize("score", [*ALL, lambda *arguments: best_f1(*arguments).threshold])
+@pytest.mark.parametrize("levels", [1, 10_000])
+def test_samples_score_what_their_pairs_score_written_out(score, levels):
+    similarity, matches = pairs(levels, seed=5, count=12)
+    counts = torch.randint(0, 3, (60, 12), generator=torch.Generator().manual_seed(6)).float()
+    counts[0] = matches.float()  # all match: no value
+    counts[1] = (~matches).float()
+    counts[2] = 1.0
+    found = score(similarity, matches, counts)
+    written_out = [
+        score(similarity.repeat_interleave(times.long()), matches.repeat_interleave(times.long())) for times in counts
+    ]
+    assert torch.equal(found.isnan(), torch.stack(written_out).isnan())
+    assert torch.allclose(found, torch.stack(written_out), rtol=0, atol=1e-12, equal_nan=True)
+    assert found[:2].isnan().all() and torch.equal(found[2], score(similarity, matches))
+
+
+@pytest.mark.parametrize("score", ALL)
+def test_no_pair_has_no_score(score):
+    assert math.isnan(score(torch.empty(0), torch.empty(0, dtype=torch.bool)).item())
+    assert score(torch.empty(0), torch.empty(0, dtype=torch.bool), torch.empty(3, 0)).isnan().tolist() == [True] * 3
+
+
 @pytest.mark.parametrize("score", ALL)
 def test_arguments_that_do_not_fit_are_refused(score):
     with pytest.raises(ValueError, match=r"shape \(3,\) and matches \(2,\); expected one number and one flag"):

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from quaterion.functional.bootstrap import bootstrap_mean, bootstrap_statistic
+from quaterion.functional.bootstrap import bootstrap_mean, bootstrap_statistic, resampled
 
 
 def test_the_interval_of_a_large_sample_is_that_of_the_normal_distribution():
@@ -71,16 +71,37 @@ def test_arguments_out_of_range_are_refused(values, options, message):
         bootstrap_mean(values, **options)
 
 
+def nothing(counts):
+    return torch.zeros(len(counts))
+
+
+def test_statistics_see_the_same_samples_however_these_are_cut_and_each_as_large_as_the_set():
+    statistics = [lambda counts: counts[:, 0], lambda counts: counts[:, 1:].sum(dim=1), lambda counts: counts.amax(1)]
+    whole = resampled(statistics, 7, resamples=50, seed=3)
+    assert whole.shape == (3, 50)
+    assert torch.equal(whole[0] + whole[1], torch.full((50,), 7.0, dtype=torch.float64))
+    for bound in (1, 14, 100):
+        assert torch.equal(resampled(statistics, 7, resamples=50, seed=3, max_entries=bound), whole)
+
+
+def test_memory_is_that_of_a_block():
+    heights = []
+    resampled([lambda counts: heights.append(len(counts)) or nothing(counts)], 10, resamples=25, max_entries=100)
+    assert heights == [10, 10, 5]
+
+
 def test_a_statistic_that_is_a_mean_has_the_interval_of_a_mean():
     values = torch.rand(50, dtype=torch.float64, generator=torch.Generator().manual_seed(8))
-    general = bootstrap_statistic(lambda rows: float(values[rows].mean()), 50, confidence=0.9, resamples=300, seed=2)
+    general = bootstrap_statistic(
+        lambda counts: counts.double() @ values / 50, 50, confidence=0.9, resamples=300, seed=2
+    )
     # Both draw row by row from one generator, so that they draw the same samples.
     assert general == pytest.approx(bootstrap_mean(values, confidence=0.9, resamples=300, seed=2), abs=1e-12)
 
 
 def test_samples_without_a_value_are_left_out():
-    def share_of_the_first(rows):
-        return float("nan") if bool((rows == 0).all()) else float((rows == 0).double().mean())
+    def share_of_the_first(counts):
+        return (counts[:, 0] / 2).masked_fill(counts[:, 0] == 2, torch.nan)
 
     value, low, high = bootstrap_statistic(share_of_the_first, 2, resamples=200)
     assert (value, low, high) == (0.5, 0.0, 0.5)  # of two rows the first is drawn twice, once or not at all
@@ -89,11 +110,12 @@ def test_samples_without_a_value_are_left_out():
 @pytest.mark.parametrize(
     ("statistic", "count", "options", "message"),
     [
-        (lambda rows: 0.0, 0, {}, "no row to draw"),
-        (lambda rows: float("nan"), 3, {}, "no value over these 3 rows"),
-        (lambda rows: float("nan") if len(set(rows.tolist())) == 3 else 0.0, 3, {}, "no value over these 3 rows"),
-        (lambda rows: 0.0, 3, {"confidence": 1.0}, "confidence=1.0; expected a probability"),
-        (lambda rows: 0.0, 3, {"resamples": 0}, "resamples=0; expected 1 or more"),
+        (nothing, 0, {}, "no row to draw"),
+        (lambda counts: counts[:, 0] * torch.nan, 3, {}, "no value over all rows, or over none of 2000 samples"),
+        (lambda counts: nothing(counts).where(counts.amax(dim=1) > 1, torch.nan), 3, {}, "no value over all rows"),
+        (lambda counts: nothing(counts).where(counts.amax(dim=1) == 1, torch.nan), 99, {"resamples": 9}, "none of 9"),
+        (nothing, 3, {"confidence": 1.0}, "confidence=1.0; expected a probability"),
+        (nothing, 3, {"resamples": 0}, "resamples=0; expected 1 or more"),
     ],
 )
 def test_a_statistic_that_cannot_be_had_is_refused(statistic, count, options, message):

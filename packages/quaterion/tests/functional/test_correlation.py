@@ -29,6 +29,23 @@ def test_both_agree_with_scipy_ties_included(levels, seed):
     assert spearman_correlation(x, y).item() == pytest.approx(stats.spearmanr(x64, y64).statistic, abs=1e-12)
 
 
+@pytest.mark.parametrize("correlation", [pearson_correlation, spearman_correlation])
+@pytest.mark.parametrize("levels", [1, 10_000])
+def test_samples_correlate_as_their_numbers_written_out(correlation, levels):
+    x, y = rows(levels, seed=7, count=12)
+    counts = torch.randint(0, 3, (60, 12), generator=torch.Generator().manual_seed(8)).float()
+    counts[0] = (x == x[0]).float()  # all equal: no value
+    counts[1] = (y == y[0]).float()
+    counts[2] = 1.0
+    found = correlation(x, y, counts)
+    written_out = [correlation(*(row.repeat_interleave(times.long()) for row in (x, y))) for times in counts]
+    assert torch.equal(found.isnan(), torch.stack(written_out).isnan())
+    assert torch.allclose(found, torch.stack(written_out), rtol=0, atol=1e-12, equal_nan=True)
+    assert found[:2].isnan().all() and torch.allclose(found[2], correlation(x, y), rtol=0, atol=1e-15)
+    assert correlation(x, 2 * x, counts)[2:].nan_to_num(1.0).eq(1.0).all()
+    assert correlation(torch.empty(0), torch.empty(0), torch.empty(3, 0)).isnan().tolist() == [True] * 3
+
+
 def test_only_the_order_counts_for_spearman_and_only_the_line_for_pearson():
     x = torch.tensor([-3.0, -1.0, 0.0, 2.0])
     assert spearman_correlation(x, x**3).item() == 1.0

@@ -47,6 +47,33 @@ def test_equal_candidates_are_tied_however_queries_and_candidates_are_cut(metric
     assert torch.equal(whole, RoundedSimilarity(candidates, metric)(queries))
 
 
+@pytest.mark.parametrize("scale", [1e-7, 1.0, 1e4])
+@pytest.mark.parametrize("offset", [0.0, 10.0])
+@pytest.mark.parametrize("near", [1e-6, 1e-4, 1e-2])
+def test_copies_close_to_a_query_are_tied_whatever_the_scale_and_the_cut(scale, offset, near):
+    generator = torch.Generator().manual_seed(3)
+    queries = scale * (torch.randn(50, 96, generator=generator) + offset)
+    candidates = (queries + scale * near * torch.randn(50, 96, generator=generator)).repeat(3, 1)
+    whole = RoundedSimilarity(candidates, "euclidean").nearness(queries)
+    assert torch.equal(whole, whole[:, :50].repeat(1, 3))
+    for height in (1, 7):
+        similarity = RoundedSimilarity(candidates, "euclidean")
+        parts = [similarity.nearness(part) for part in queries.split(height)]
+        assert torch.equal(whole, torch.cat(parts))
+
+
+@pytest.mark.parametrize("scale", [1e-8, 1e-4, 1.0, 1e6])
+@pytest.mark.parametrize("metric", ["euclidean", "manhattan"])
+def test_distances_keep_their_digits_however_short_or_long(metric, scale):
+    generator = torch.Generator().manual_seed(4)
+    queries, candidates = (scale * torch.randn(count, 7, generator=generator) for count in (5, 9))
+    expected = torch.cdist(queries.double(), candidates.double(), p=2 if metric == "euclidean" else 1)
+    nearness = RoundedSimilarity(candidates, metric).nearness(queries)
+    assert torch.allclose(-nearness.double() / scale, expected / scale, rtol=1e-6, atol=0)
+    similarity = similarity_of_pairs(queries, candidates[:5], metric)
+    assert torch.allclose((1 / similarity - 1) / scale, expected.diagonal() / scale, rtol=1e-6, atol=0)
+
+
 def test_dot_products_beyond_float32_stay_finite():
     huge = torch.tensor([[1e30], [-1e30]])
     largest = torch.finfo(torch.float32).max
@@ -65,7 +92,7 @@ def test_pairs_of_rows_have_the_similarities_of_the_matrix(metric, monkeypatch):
     x, y = torch.randn(2, 40, 7, generator=generator)
     expected = similarity_matrix(x.double(), y.double(), metric).diagonal()
     whole = similarity_of_pairs(x, y, metric)
-    assert whole.dtype == torch.float32
+    assert whole.dtype == torch.float64
     assert torch.allclose(whole.double(), expected, rtol=1e-7, atol=3e-8)
     monkeypatch.setattr(rounded_similarity, "CHUNK_ENTRIES", 3 * 7)
     assert torch.equal(similarity_of_pairs(x, y, metric), whole)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from quaterion.functional import topk
-from quaterion.functional.similarity import METRICS, similarity_matrix
+from quaterion.functional.similarity import METRICS, distance_matrix, similarity_matrix
 from quaterion.functional.topk import top_k
 
 
@@ -16,6 +16,12 @@ def by_sorting(similarity, k, own=None):
     return rows
 
 
+def nearness(points, metric):
+    """The similarities, or the negative distances that order as they do."""
+    matrix = similarity_matrix if metric in ("cosine", "dot_product") else distance_matrix
+    return matrix(points, points, metric) * (1 if matrix is similarity_matrix else -1)
+
+
 @pytest.mark.parametrize("metric", METRICS)
 def test_it_finds_what_sorting_finds_with_ties_by_row(metric):
     generator = torch.Generator().manual_seed(0)
@@ -25,7 +31,7 @@ def test_it_finds_what_sorting_finds_with_ties_by_row(metric):
     for k in (1, 7, 39):
         found = top_k(points, points, k, metric=metric, own_rows=own)
         # Values of equal points may differ in the last bit; sort what was computed.
-        assert found.rows.tolist() == by_sorting(similarity, k, own.tolist())
+        assert found.rows.tolist() == by_sorting(nearness(points, metric), k, own.tolist())
         assert torch.equal(found.similarities, similarity.gather(1, found.rows))
 
 
@@ -37,6 +43,48 @@ def test_blocks_change_nothing():
     parts = top_k(queries, candidates, 5, metric="dot_product", max_entries=1)
     assert torch.equal(whole.rows, parts.rows)
     assert torch.equal(whole.similarities, parts.similarities)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("scale", [1e-7, 1.0, 1e6])
+def test_the_scale_of_the_vectors_does_not_matter(metric, scale):
+    points = torch.randn(60, 4, generator=torch.Generator().manual_seed(5))
+    found = top_k(scale * points, scale * points, 5, metric=metric)
+    assert found.rows.tolist() == by_sorting(nearness(points, metric), 5)
+
+
+@pytest.mark.parametrize("backend", ["torch", "faiss"])
+def test_it_says_how_far_it_is(backend, monkeypatch):
+    pytest.importorskip("faiss")
+    monkeypatch.setattr("quaterion.functional.faiss_search.CHUNK_ROWS", 8)
+    points = torch.randn(20, 3, generator=torch.Generator().manual_seed(6))
+    searched = []
+    found = top_k(points, points, 2, max_entries=8 * 44, backend=backend, advance=searched.append)
+    assert searched == [8, 8, 4]
+    assert torch.equal(found.rows, top_k(points, points, 2).rows)
+
+
+@pytest.mark.parametrize("types", [(torch.float64, torch.float32), (torch.float32, torch.float64)])
+def test_vectors_of_two_types_are_compared_in_the_wider_one(types):
+    points = torch.randn(9, 3, generator=torch.Generator().manual_seed(7))
+    found = top_k(points.to(types[0]), points.to(types[1]), 3)
+    assert found.similarities.dtype == torch.float64
+    assert torch.equal(found.rows, top_k(points, points, 3).rows)
+
+
+def test_nearest_puts_the_leftmost_of_equal_ones_first_and_minus_infinity_last():
+    generator = torch.Generator().manual_seed(0)
+    for width in (20, 700):  # the wider one is looked through by stripes
+        block = torch.randint(0, 4, (50, width), generator=generator).float()
+        block[block == 0] = -torch.inf
+        block[:9, 2:] = -torch.inf
+        for k in (1, 5, 20):
+            values, columns = topk.nearest(block.clone(), k)
+            for row, (row_values, row_columns) in enumerate(zip(values.tolist(), columns.tolist(), strict=True)):
+                expected = sorted(range(width), key=lambda i: -block[row, i])[:k]
+                assert row_values == block[row, expected].tolist()
+                finite = sum(value > float("-inf") for value in row_values)
+                assert row_columns[:finite] == expected[:finite]
 
 
 def test_a_query_that_is_no_candidate_may_find_every_candidate():
@@ -82,14 +130,14 @@ def test_of_many_equal_candidates_the_lowest_rows_are_taken():
 
 def test_a_block_never_exceeds_its_bound(monkeypatch):
     largest = 0
-    nearest = topk._nearest
+    nearest = topk.nearest
 
     def measured(block, k):
         nonlocal largest
         largest = max(largest, block.numel())
         return nearest(block, k)
 
-    monkeypatch.setattr(topk, "_nearest", measured)
+    monkeypatch.setattr(topk, "nearest", measured)
     monkeypatch.setattr("quaterion.functional.rounded_similarity.MIN_ENTRIES", 0)
     points = torch.randn(700, 4, generator=torch.Generator().manual_seed(2))
     by_default = top_k(points, points, 3)
@@ -137,7 +185,7 @@ def test_auto_is_faiss_where_torch_has_no_fast_products(monkeypatch):
     monkeypatch.setattr(torch.backends.mkl, "is_available", lambda: False)
 
     def topk_of(arguments):
-        queries, candidates, k, own = arguments
+        queries, candidates, k, own, _ = arguments
         return *topk._search(queries, candidates, k, "dot_product", own, None), torch.zeros(len(queries)).bool()
 
     points = torch.randn(9, 3, generator=torch.Generator().manual_seed(4))

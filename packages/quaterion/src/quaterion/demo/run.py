@@ -19,7 +19,7 @@ from quaterion.demo.search import Answer, answer_questions, embed_batches, score
 from quaterion.demo.training import train_best_epoch
 from quaterion.functional.bootstrap import Interval
 from quaterion.train.fit import prepare_batches
-from quaterion.train.progress import progress_bar
+from quaterion.utils.progress import progress_bar
 
 __all__ = ["DemoOptions", "DemoResult", "run_demo"]
 
@@ -119,7 +119,7 @@ def run_demo(options: DemoOptions) -> DemoResult:
         after = score_search(vectors_after, split.test)
         with clock.measure("save"):
             folder = options.out / "model"
-            model.model.save(folder, card=demo_card(folder, len(entries), split, before, after))
+            model.model.save(folder, card=demo_card(len(entries), split, before, after))
         with clock.measure("answer"):
             answers = answer_questions(model.model, options.questions, entries, vectors_before, vectors_after)
     return DemoResult(

@@ -1,15 +1,22 @@
 """Whether one model is better than another: both evaluations side by side, and what their difference shows."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor
 
-from quaterion.eval.evaluation import Evaluation
-from quaterion.functional.bootstrap import Interval, bootstrap_mean, bootstrap_statistic
+from quaterion.eval.evaluation import Evaluation, PairAgreement
+from quaterion.functional.bootstrap import (
+    Interval,
+    bootstrap_mean,
+    percentile_interval,
+    resampled,
+    resampled_means,
+)
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -33,8 +40,8 @@ class MetricComparison:
         won: Queries that score higher after; None for metrics of scored pairs, which have no score of a query.
         lost: Queries that score lower after.
         tied: Queries that score the same.
-        verdict: "better" or "worse" where the interval of the difference lies on one side of 0 and enough queries
-            differ, else "no difference shown".
+        verdict: "better" or "worse" where the interval of the difference, widened where queries are few, lies on one
+            side of 0 and enough queries differ, else "no difference shown".
     """
 
     name: str
@@ -152,7 +159,8 @@ def compare(
 
     An interval tells chance from a difference only where several queries differ. So a verdict also needs so many of
     them that, were each a toss of a coin, all falling on one side would be rarer than the confidence allows: six for
-    95 %.
+    95 %. And since intervals over few queries are too narrow, a verdict is given by one that is wider than the one
+    shown, by what Student's t allows for their number: by a fifth for ten, by less than a hundredth from 200 on.
 
     Args:
         before: Evaluation of one model, from `Evaluator.score`.
@@ -180,45 +188,68 @@ def compare(
     """
     _check_comparable(before, after)
     options: dict[str, Any] = {"confidence": confidence, "resamples": resamples, "seed": seed}
-    intervals = before.intervals(**options), after.intervals(**options)
-    rows = []
-    for name in intervals[0]:
-        if name in before.scores:
-            gains = after.scores[name] - before.scores[name]
-            difference = bootstrap_mean(gains, **options)
-            counts = (int((gains > 0).sum()), int((gains < 0).sum()), int((gains == 0).sum()))
-            decided = counts[0] + counts[1]
-        else:
-            difference, decided = _difference_over_pairs(before, after, name, options)
-            counts = None
-        won, lost, tied = counts or (None, None, None)
-        verdict = _verdict(difference, decided, confidence)
-        rows.append(
-            MetricComparison(name, intervals[0][name], intervals[1][name], difference, won, lost, tied, verdict)
-        )
+    rows = [_of_queries(name, scores, after.scores[name], options) for name, scores in before.scores.items()]
+    rows += _of_pairs(before.agreements, after.agreements, options)
     left_out = before.num_left_out if before.scores else 0
-    return Comparison(tuple(rows), _num_counted(before), left_out, confidence)
+    ordered = sorted(rows, key=lambda row: before.names.index(row.name))
+    return Comparison(tuple(ordered), _num_counted(before), left_out, confidence)
 
 
-def _difference_over_pairs(
-    before: Evaluation, after: Evaluation, name: str, options: dict[str, Any]
-) -> tuple[Interval, int]:
-    """Difference of a metric of scored pairs, and how many pairs the models find differently similar."""
-    one, other = before.agreements[name], after.agreements[name]
+def _of_queries(name: str, before: Tensor, after: Tensor, options: dict[str, Any]) -> MetricComparison:
+    confidence, draw = options["confidence"], {key: options[key] for key in ("resamples", "seed")}
+    gains = after - before
+    gains = gains[~gains.isnan()]
+    means = resampled_means(gains, **draw)
+    difference = percentile_interval(float(gains.mean()), means, confidence)
+    won, lost, tied = int((gains > 0).sum()), int((gains < 0).sum()), int((gains == 0).sum())
+    values = bootstrap_mean(before, **options), bootstrap_mean(after, **options)
+    verdict = _verdict(means, len(gains), won + lost, confidence)
+    return MetricComparison(name, *values, difference, won, lost, tied, verdict)
 
-    def gain(rows: Tensor) -> float:
-        return other.over(rows) - one.over(rows)
 
-    decided = int((one.similarities != other.similarities).sum())
-    return bootstrap_statistic(gain, len(one.scores), **options), decided
+def _of_pairs(
+    before: Mapping[str, PairAgreement], after: Mapping[str, PairAgreement], options: dict[str, Any]
+) -> Iterator[MetricComparison]:
+    agreements = [*before.values(), *(after[name] for name in before)]
+    if not agreements:
+        return
+    confidence, count = options["confidence"], len(agreements[0].scores)
+    values = [float(agreement.over(torch.ones(1, count))) for agreement in agreements]
+    # All over the same samples, which the differences need, and which are drawn once.
+    statistics = [agreement.over for agreement in agreements]
+    samples = resampled(statistics, count, resamples=options["resamples"], seed=options["seed"])
+    intervals = [percentile_interval(value, one, confidence) for value, one in zip(values, samples, strict=True)]
+    for one, name in enumerate(before):
+        other = one + len(before)
+        gains = samples[other] - samples[one]
+        difference = percentile_interval(values[other] - values[one], gains, confidence)
+        decided = int((agreements[one].similarities != agreements[other].similarities).sum())
+        verdict = _verdict(gains, count, decided, confidence)
+        yield MetricComparison(name, intervals[one], intervals[other], difference, None, None, None, verdict)
 
 
-def _verdict(difference: Interval, decided: int, confidence: float) -> Verdict:
+def _verdict(gains: Tensor, count: int, decided: int, confidence: float) -> Verdict:
+    """What the gains of resampled sets `[resamples]` show, of `count` queries of which `decided` differ."""
     if 2 * 0.5**decided > 1 - confidence:
         return "no difference shown"
-    if difference.low > 0:
+    _, low, high = percentile_interval(0.0, gains, _widened(confidence, count))
+    if low > 0:
         return "better"
-    return "worse" if difference.high < 0 else "no difference shown"
+    return "worse" if high < 0 else "no difference shown"
+
+
+def _widened(confidence: float, count: int) -> float:
+    """The confidence whose percentile interval has, over a few queries, the one that was asked for.
+
+    Percentile intervals of few values are too narrow: their spread is that about the sample's own mean, and its size
+    is uncertain. Student's t allows for that (Hesterberg, What Teachers Should Know About the Bootstrap, 2015).
+    """
+    normal, freedom = NormalDist(), count - 1
+    z = normal.inv_cdf((1 + confidence) / 2)
+    # Quantile of t by its expansion about the normal one (Abramowitz and Stegun, 26.7.5).
+    t = z + (z**3 + z) / (4 * freedom) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)
+    wide = 2 * normal.cdf(t * math.sqrt(count / freedom)) - 1
+    return min(wide, math.nextafter(1.0, 0.0))  # of a few queries and much confidence, all samples
 
 
 def _num_counted(evaluation: Evaluation) -> int:

@@ -13,6 +13,7 @@ from quaterion.eval.neighbours import checked_groups, checked_neighbours, votes
 from quaterion.eval.tasks import checked_embeddings
 from quaterion.functional.topk import top_k
 from quaterion.utils.numbers import is_whole_number
+from quaterion.utils.progress import progress_bar
 from quaterion_models.heads import EncoderHead
 from quaterion_models.heads.softmax_embeddings_head import SoftmaxEmbeddingsHead
 
@@ -107,6 +108,7 @@ def knn_confidence(
     queries: Tensor | None = None,
     distance_metric_name: Distance | str = Distance.COSINE,
     max_entries: int | None = None,
+    log_progress: bool = False,
 ) -> KnnConfidence:
     """How far the nearest labelled objects agree on the group of each object; works for any model.
 
@@ -117,6 +119,7 @@ def knn_confidence(
         queries: Objects to judge, `[Q, D]`. None judges the labelled ones, each by the others.
         distance_metric_name: How embeddings are compared.
         max_entries: Bound on the similarities held at once.
+        log_progress: Whether to show a progress bar of the search, on standard error.
 
     Returns:
         Group and confidence of each object.
@@ -146,7 +149,10 @@ def knn_confidence(
                 f"The queries are of size {queries.shape[1]}, the labelled embeddings of size {embeddings.shape[1]}; "
                 "expected embeddings of one model."
             )
-    found = top_k(queries, embeddings, k, metric=metric, own_rows=own_rows, max_entries=max_entries)
+    with progress_bar("Searching", len(queries), enabled=log_progress) as advance:
+        found = top_k(
+            queries, embeddings, k, metric=metric, own_rows=own_rows, max_entries=max_entries, advance=advance
+        )
     neighbours = found.rows.cpu()  # [Q, k]
     voted = votes(own[neighbours], found.similarities.cpu())
     examples = neighbours.gather(1, voted.places.unsqueeze(1)).squeeze(1)
@@ -195,6 +201,7 @@ def reliability(confidence: Tensor, correct: Tensor, bins: int = 10) -> Reliabil
     """
     if not is_whole_number(bins) or bins < 1:
         raise ValueError(f"bins={bins!r}; expected the number of bins, 1 or more, such as 10.")
+    precision = confidence.dtype if confidence.is_floating_point() else torch.float64
     confidence, right = confidence.detach().cpu().double(), correct.detach().cpu().double()
     if confidence.ndim != 1 or confidence.shape != right.shape:
         raise ValueError(
@@ -211,8 +218,10 @@ def reliability(confidence: Tensor, correct: Tensor, bins: int = 10) -> Reliabil
         )
     if bool(((right != 0) & (right != 1)).any()):
         raise ValueError("correct holds other values than 0 and 1; expected whether the model was right: a bool each.")
-    edges = torch.linspace(0, 1, bins + 1, dtype=torch.float64)
-    places = (torch.searchsorted(edges, confidence) - 1).clamp(min=0)  # [N]
+    edges = torch.arange(bins + 1, dtype=torch.float64) / bins
+    # In the confidences' own precision: a third of float32 is above that of float64, and in the bin that ends there.
+    ends = torch.arange(bins + 1, dtype=precision) / bins
+    places = (torch.searchsorted(ends, confidence.to(precision)) - 1).clamp(min=0)  # [N]
     counts = torch.bincount(places, minlength=bins)
     mean_confidence = torch.bincount(places, confidence, minlength=bins) / counts
     accuracy = torch.bincount(places, right, minlength=bins) / counts

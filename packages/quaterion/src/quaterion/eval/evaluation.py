@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -19,21 +19,25 @@ class PairAgreement(NamedTuple):
         value: Its value, a scalar.
         similarities: Similarity of each pair, `[P]`.
         scores: Score of each pair, `[P]`.
-        statistic: Gives the value of some pairs' similarities and scores, NaN where these allow none.
+        statistic: Gives the value over each of R samples of the pairs, `[R]`, of their similarities `[P]`, scores
+            `[P]` and how often each counts, `[R, P]`; NaN where a sample allows none. See `ScoredPairMetric.score`.
     """
 
     value: Tensor
     similarities: Tensor
     scores: Tensor
-    statistic: Callable[[Tensor, Tensor], Tensor]
+    statistic: Callable[[Tensor, Tensor, Tensor], Tensor]
 
-    def over(self, rows: Tensor) -> float:
-        """The value over some of the pairs.
+    def over(self, counts: Tensor) -> Tensor:
+        """The values over samples of the pairs.
 
         Args:
-            rows: Which pairs, `[n]`.
+            counts: How often each pair counts in each of R samples, `[R, P]`.
+
+        Returns:
+            float64 `[R]`.
         """
-        return float(self.statistic(self.similarities[rows], self.scores[rows]))
+        return self.statistic(self.similarities, self.scores, counts)
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,10 +71,16 @@ class Evaluation:
     agreements: Mapping[str, PairAgreement] = field(default_factory=dict)
     data: str | None = None
 
+    @property
+    def names(self) -> list[str]:
+        """Names of the metrics, in the order of their values where these are known."""
+        behind = [*self.scores, *self.agreements]
+        return [name for name in dict.fromkeys([*self.values, *behind]) if name in behind]
+
     def intervals(self, *, confidence: float = 0.95, resamples: int = 2000, seed: int = 0) -> dict[str, Interval]:
         """Mean score of each metric with its bootstrap interval over queries.
 
-        A metric of scored pairs is computed anew over each of the samples, drawn of the pairs.
+        A metric of scored pairs is computed over each of the samples, drawn of the pairs.
 
         Args:
             confidence: Probability that the intervals are to have.
@@ -83,15 +93,11 @@ class Evaluation:
         Raises:
             ValueError: No query has anything relevant (as in a part of `by_group`), or an argument is out of range.
         """
-        intervals = {
-            name: bootstrap_mean(scores, confidence=confidence, resamples=resamples, seed=seed)
-            for name, scores in self.scores.items()
-        }
+        options: dict[str, Any] = {"confidence": confidence, "resamples": resamples, "seed": seed}
+        intervals = {name: bootstrap_mean(scores, **options) for name, scores in self.scores.items()}
         for name, agreement in self.agreements.items():
-            intervals[name] = bootstrap_statistic(
-                agreement.over, len(agreement.scores), confidence=confidence, resamples=resamples, seed=seed
-            )
-        return {name: intervals[name] for name in dict.fromkeys([*self.values, *intervals]) if name in intervals}
+            intervals[name] = bootstrap_statistic(agreement.over, len(agreement.scores), **options)
+        return {name: intervals[name] for name in self.names}
 
     def by_group(self, groups: Sequence[Hashable] | Tensor | None = None) -> dict[Hashable, "Evaluation"]:
         """Breaks the evaluation down by groups of its queries; candidates stay those of the whole set.

@@ -98,7 +98,8 @@ class Evaluator:
         scores: dict[str, Tensor] = {}
         if retrieval:
             chosen = task if len(queries) == len(task.queries) else task.choose(queries)
-            scores = dict(zip(retrieval, score_queries(chosen, list(retrieval.values())), strict=True))
+            found = score_queries(chosen, list(retrieval.values()), log_progress=self.sampler.log_progress)
+            scores = dict(zip(retrieval, found, strict=True))
         agreements = {
             name: _agreement(metric, task)
             for name, metric in self.metrics.items()

@@ -18,6 +18,7 @@ from quaterion.eval.mining_search import Margins, nearest_negatives
 from quaterion.eval.samplers.base_sampler import search_device
 from quaterion.eval.tasks import checked_embeddings
 from quaterion.utils.numbers import is_number, is_whole_number
+from quaterion.utils.progress import progress_bar
 from quaterion_models.content_key import content_key
 
 __all__ = ["mine_hard_negatives"]
@@ -40,6 +41,7 @@ def mine_hard_negatives(
     device: torch.device | str | None = None,
     seed: int = 0,
     max_entries: int | None = None,
+    log_progress: bool = False,
 ) -> list[SimilarityPairSample]:
     """Finds hard negatives: of each query's documents the nearest that are no answers to it.
 
@@ -71,6 +73,7 @@ def mine_hard_negatives(
         seed: Seed of the draw of positives from groups.
         max_entries: Bound on the similarities held at once; by default those of 512 queries and 256 MiB, or of 32
             queries where these are more.
+        log_progress: Whether to show a progress bar of the search, on standard error.
 
     Returns:
         The pairs with `negatives` filled, nearest first and behind those that a pair has, ready for
@@ -104,19 +107,21 @@ def mine_hard_negatives(
             "distinct ones, the positive among them. Use a smaller k, or pass more documents=[...]."
         )
     vectors = _vectors(pool, model_or_store, batch_size, device)
-    found = nearest_negatives(
-        vectors.queries,
-        vectors.documents,
-        query_rows=vectors.query_rows,
-        positive_rows=torch.tensor([pool.documents[number] for number in pool.positives], dtype=torch.int64),
-        exclusions=pool.exclusions(),
-        k=k,
-        metric=metric,
-        margins=margins,
-        skip_top=skip_top,
-        reject=None if exclude is None else _rejection(pool, exclude),
-        max_entries=max_entries,
-    )
+    with progress_bar("Searching", len(pool.samples), enabled=log_progress) as advance:
+        found = nearest_negatives(
+            vectors.queries,
+            vectors.documents,
+            query_rows=vectors.query_rows,
+            positive_rows=torch.tensor([pool.documents[number] for number in pool.positives], dtype=torch.int64),
+            exclusions=pool.exclusions(),
+            k=k,
+            metric=metric,
+            margins=margins,
+            skip_top=skip_top,
+            reject=None if exclude is None else _rejection(pool, exclude),
+            max_entries=max_entries,
+            advance=advance,
+        )
     _report(found)
     numbers = list(pool.documents)
     return [

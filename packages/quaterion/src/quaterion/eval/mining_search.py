@@ -7,16 +7,10 @@ import torch
 from torch import Tensor
 
 from quaterion.eval.mining_pool import Exclusions
-from quaterion.functional.rounded_similarity import rows_at_once
-from quaterion.functional.similarity import prepare, prepared_similarity_matrix
+from quaterion.functional.similarity import prepare
+from quaterion.functional.topk import Advance, nearest, nearness_blocks, similarity_of
 
-__all__ = ["Margins", "nearest", "nearest_negatives"]
-
-ROWS = 512
-"""Queries in a block: enough that reading the documents for each block costs little beside the products."""
-
-MOST_ENTRIES = 2**26
-"""Entries that a block of that many rows may have: 256 MiB of float32."""
+__all__ = ["Margins", "nearest_negatives"]
 
 Reject = Callable[[int, int], bool]
 """Whether a document, by its row, is no negative of a sample, by its number."""
@@ -57,35 +51,6 @@ class Margins(NamedTuple):
         return limits[0] if len(limits) == 1 else torch.minimum(*limits)
 
 
-def nearest(block: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """The k largest of each row, largest first, and of equal ones the leftmost.
-
-    Args:
-        block: `[B, N]`; minus infinity is never among the largest while anything else is left.
-        k: Number to find, at most N.
-
-    Returns:
-        Values and columns, `[B, k]` both. Where minus infinity is among the values, its columns have no meaning.
-
-    Example:
-        >>> nearest(torch.tensor([[1.0, 3.0, 2.0, 3.0, 2.0]]), 3)[1]
-        tensor([[1, 3, 2]])
-    """
-    values, columns = block.topk(k, dim=1)
-    # Of equal ones topk takes any: their order is mended here, and the few rows in which a tie goes on behind the k
-    # are sorted.
-    columns, order = columns.sort(dim=1)
-    values, order = values.gather(1, order).sort(dim=1, descending=True, stable=True)
-    columns = columns.gather(1, order)
-    last = values[:, -1:]
-    cut = ((block >= last).sum(dim=1, dtype=torch.int32) > k) & (last.squeeze(1) > -torch.inf)
-    tied = cut.nonzero().squeeze(1)
-    if len(tied):
-        sorted_values, sorted_columns = block[tied].sort(dim=1, descending=True, stable=True)
-        values[tied], columns[tied] = sorted_values[:, :k], sorted_columns[:, :k]
-    return values, columns
-
-
 @torch.no_grad()
 def nearest_negatives(
     queries: Tensor,
@@ -100,6 +65,7 @@ def nearest_negatives(
     skip_top: int = 0,
     reject: Reject | None = None,
     max_entries: int | None = None,
+    advance: Advance | None = None,
 ) -> Tensor:
     """Finds the nearest documents of each sample's query that may be negatives.
 
@@ -119,31 +85,29 @@ def nearest_negatives(
         reject: Says of single documents whether they are no negatives of a sample; called for as few as needed.
         max_entries: Bound on a block's entries. By default blocks have up to 512 rows and 256 MiB, or 32 rows where
             those are more.
+        advance: Called with the number of samples in each block that was searched.
 
     Returns:
         Rows of documents, int64 `[P, k]`, nearest first; −1 behind the last where there are fewer.
     """
     prepared = prepare(documents, metric)
     found = torch.full((len(query_rows), k), -1)
-    height = _rows_of_block(len(documents), k + skip_top, max_entries)
-    for samples in torch.split(torch.arange(len(query_rows)), height):
-        vectors = prepare(queries[query_rows[samples].to(queries.device)], metric)
-        block = prepared_similarity_matrix(vectors, prepared, metric)  # [B, N]
+    depth = k + skip_top
+    for samples, block in nearness_blocks(
+        queries, query_rows, prepared, metric, depth=depth, max_entries=max_entries
+    ):  # [B, N]
         positive = block.gather(1, positive_rows[samples].to(block.device).unsqueeze(1))  # [B, 1]
+        limit = margins.limit(similarity_of(positive, metric))
         exclusions.hide(block, samples)
         asking = None if reject is None else _Asking(reject, samples.tolist())
         if skip_top:
             _take(block, skip_top, asking)
-        limit = margins.limit(positive)
         if limit is not None:
-            block.masked_fill_(block > limit, -torch.inf)
+            block.masked_fill_(similarity_of(block, metric) > limit, -torch.inf)
         found[samples] = _take(block, k, asking).cpu()
+        if advance is not None:
+            advance(len(samples))
     return found
-
-
-def _rows_of_block(num_documents: int, depth: int, max_entries: int | None) -> int:
-    rows = rows_at_once(num_documents, depth, max_entries)
-    return rows if max_entries is not None else max(rows, min(ROWS, MOST_ENTRIES // num_documents))
 
 
 class _Asking:

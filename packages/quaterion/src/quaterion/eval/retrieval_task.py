@@ -9,6 +9,7 @@ from torch import Tensor
 from quaterion.eval.base_metric import RetrievalMetric, UnscorableSetError
 from quaterion.eval.scored.scored_pairs import ScoredPairs
 from quaterion.functional.ranked_lists import ranked_lists
+from quaterion.utils.progress import progress_bar
 
 __all__ = ["RetrievalTask", "score_queries"]
 
@@ -66,7 +67,11 @@ class RetrievalTask:
 
 @torch.no_grad()
 def score_queries(
-    task: RetrievalTask, metrics: Sequence[RetrievalMetric], *, max_entries: int | None = None
+    task: RetrievalTask,
+    metrics: Sequence[RetrievalMetric],
+    *,
+    max_entries: int | None = None,
+    log_progress: bool = False,
 ) -> list[Tensor]:
     """Scores every query by every metric; metrics of one distance share their pass over the candidates.
 
@@ -75,6 +80,7 @@ def score_queries(
         metrics: The metrics.
         max_entries: Bound on the entries of a block, see
             `quaterion.functional.rounded_similarity.rows_at_once`.
+        log_progress: Whether to show a progress bar, on standard error.
 
     Returns:
         For each metric float64 `[Q]`, NaN for queries with nothing relevant.
@@ -109,7 +115,9 @@ def score_queries(
             own_rows=task.own_rows,
             max_entries=max_entries,
         )
-        for rows, lists in blocks:
-            for place in sharing:
-                scores[place][rows] = metrics[place].score(lists)
+        with progress_bar("Searching", int((task.num_relevant > 0).sum()), enabled=log_progress) as advance:
+            for rows, lists in blocks:
+                for place in sharing:
+                    scores[place][rows] = metrics[place].score(lists)
+                advance(len(rows))
     return scores

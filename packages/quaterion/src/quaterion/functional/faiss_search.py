@@ -2,6 +2,7 @@
 
 import importlib.util
 import warnings
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -53,7 +54,13 @@ def faiss_refusal(queries: Tensor, candidates: Tensor, metric: str, *, must_be_t
     return None if importlib.util.find_spec("faiss") is not None else "it is not installed"
 
 
-def faiss_top_k(queries: Tensor, candidates: Tensor, k: int, own_rows: Tensor | None = None) -> FaissTopK:
+def faiss_top_k(
+    queries: Tensor,
+    candidates: Tensor,
+    k: int,
+    own_rows: Tensor | None = None,
+    advance: Callable[[int], object] | None = None,
+) -> FaissTopK:
     """Finds the k candidates of largest dot product with each query.
 
     faiss keeps, of candidates that are equally similar, any. One more than the k (and a query's own row) is
@@ -64,6 +71,7 @@ def faiss_top_k(queries: Tensor, candidates: Tensor, k: int, own_rows: Tensor | 
         candidates: float32 `[N, D]`, on the CPU.
         k: Number of candidates to find, at most N, or N − 1 with `own_rows`.
         own_rows: Row of each query among the candidates `[Q]`: it is left out.
+        advance: Called with the number of queries in each part that was searched.
 
     Returns:
         The nearest candidates, and which queries' are in doubt.
@@ -77,6 +85,8 @@ def faiss_top_k(queries: Tensor, candidates: Tensor, k: int, own_rows: Tensor | 
         values, rows = faiss.knn(queries[numbers].contiguous().numpy(), vectors, asked, faiss.METRIC_INNER_PRODUCT)
         own = None if own_rows is None else own_rows[numbers]
         parts.append(_in_order(torch.from_numpy(values), torch.from_numpy(rows), k, own))
+        if advance is not None:
+            advance(len(numbers))
     if not parts:
         return FaissTopK(torch.empty((0, k)), torch.empty((0, k), dtype=torch.int64), torch.empty(0, dtype=torch.bool))
     return FaissTopK(*(torch.cat(fields) for fields in zip(*parts, strict=True)))

@@ -144,7 +144,7 @@ def ranked_lists(
     while start < len(order):
         reach = max(depth, int(num_relevant[order[start]])) if depth_num_relevant else depth
         rows = order[start : start + rows_at_once(len(candidates), reach, max_entries)]
-        block = similarity(queries[rows])
+        block = similarity.nearness(queries[rows])
         mask = relevant(rows)
         if own_rows is not None:
             own = own_rows[rows].unsqueeze(1)

@@ -1,5 +1,6 @@
 """The nearest candidates of each query, exactly, in blocks of bounded memory."""
 
+from collections.abc import Callable, Iterator
 from typing import Literal, NamedTuple
 
 import torch
@@ -7,11 +8,14 @@ from torch import Tensor
 
 from quaterion.functional.faiss_search import faiss_refusal, faiss_top_k
 from quaterion.functional.rounded_similarity import rows_at_once
-from quaterion.functional.similarity import prepare, prepared_similarity_matrix
+from quaterion.functional.similarity import prepare, prepared_distance_matrix
 
-__all__ = ["Backend", "TopK", "top_k"]
+__all__ = ["Advance", "Backend", "TopK", "nearest", "nearness_blocks", "similarity_of", "top_k"]
 
 Backend = Literal["torch", "faiss", "auto"]
+
+Advance = Callable[[int], object]
+"""Called with the number of queries that were searched since the last call: what a progress bar asks for."""
 
 ROWS = 512
 """Queries in a block: enough that reading the candidates for each block costs little beside the products."""
@@ -44,6 +48,7 @@ def top_k(
     own_rows: Tensor | None = None,
     max_entries: int | None = None,
     backend: Backend = "torch",
+    advance: Advance | None = None,
 ) -> TopK:
     """Finds the k candidates of largest similarity to each query.
 
@@ -63,6 +68,7 @@ def top_k(
             (`pip install "quaterion[faiss]"`), for float32 vectors on the CPU by cosine or dot product; "auto" is
             torch where it has the products of MKL or a GPU, which are the faster ones (`benchmarks/evaluation.py`),
             else faiss where it is installed and can do it.
+        advance: Called with the number of queries in each block that was searched.
 
     Returns:
         Similarities and rows. Of equal similarities the lower row comes first, with either backend: faiss itself
@@ -85,32 +91,83 @@ def top_k(
     candidates = prepare(candidates.detach(), metric)
     queries = queries.detach()
     if _by_faiss(backend, queries, candidates, metric):
-        return _search_by_faiss(queries, candidates, k, metric, own_rows, max_entries)
-    return _search(queries, candidates, k, metric, own_rows, max_entries)
+        return _search_by_faiss(queries, candidates, k, metric, own_rows, max_entries, advance)
+    return _search(queries, candidates, k, metric, own_rows, max_entries, advance)
 
 
 def _search(
-    queries: Tensor, prepared: Tensor, k: int, metric: str, own_rows: Tensor | None, max_entries: int | None
+    queries: Tensor,
+    prepared: Tensor,
+    k: int,
+    metric: str,
+    own_rows: Tensor | None,
+    max_entries: int | None,
+    advance: Advance | None = None,
 ) -> TopK:
-    found = []
-    numbers = torch.arange(len(queries), device=queries.device)
-    step = _rows_of_block(len(prepared), k, max_entries)
-    buffer = None
-    for rows in torch.split(numbers, step):
-        block = prepare(queries[rows], metric)
-        if metric in ("cosine", "dot_product") and block.dtype == prepared.dtype:
-            # Into one buffer: a new block each time would cost the system as much as zeroing it.
-            if buffer is None:
-                buffer = block.new_empty((min(step, len(queries)), len(prepared)))
-            similarity = _product_into(buffer[: len(rows)], block, prepared)  # [B, N]
-        else:
-            similarity = prepared_similarity_matrix(block, prepared, metric)
+    similarities = prepared.new_empty((len(queries), k), dtype=torch.promote_types(queries.dtype, prepared.dtype))
+    found = TopK(similarities, torch.empty_like(similarities, dtype=torch.int64))
+    everyone = torch.arange(len(queries), device=queries.device)
+    for rows, block in nearness_blocks(queries, everyone, prepared, metric, depth=k, max_entries=max_entries):
         if own_rows is not None:
-            similarity.scatter_(1, own_rows[rows].unsqueeze(1), -torch.inf)
-        found.append(_nearest(similarity, k))
-    if not found:
-        return TopK(prepared.new_empty((0, k)), torch.empty((0, k), dtype=torch.int64, device=prepared.device))
-    return TopK(torch.cat([part.similarities for part in found]), torch.cat([part.rows for part in found]))
+            block.scatter_(1, own_rows[rows].unsqueeze(1), -torch.inf)
+        values, found.rows[rows] = nearest(block, k)
+        found.similarities[rows] = similarity_of(values, metric)
+        if advance is not None:
+            advance(len(rows))
+    return found
+
+
+def nearness_blocks(
+    queries: Tensor,
+    query_rows: Tensor,
+    prepared: Tensor,
+    metric: str,
+    *,
+    depth: int,
+    max_entries: int | None = None,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """How near all candidates are to each query, a block of queries at a time.
+
+    Args:
+        queries: `[U, D]`.
+        query_rows: Row of each of Q queries, `[Q]`.
+        prepared: Candidates `[N, D]`, from `quaterion.functional.similarity.prepare`.
+        metric: One of `quaterion.functional.similarity.METRICS`.
+        depth: Candidates that are wanted of each query.
+        max_entries: Bound on a block's entries, see `top_k`.
+
+    Yields:
+        Numbers of a block's queries `[B]`, on the device of `query_rows`, and for each the similarities of the
+        candidates, or the negatives of their distances where those are what the similarity is made of; `[B, N]`, and
+        overwritten by the next block.
+    """
+    step = _rows_of_block(len(prepared), depth, max_entries)
+    prepared = prepared.to(torch.promote_types(queries.dtype, prepared.dtype))
+    buffer = None
+    for numbers in torch.split(torch.arange(len(query_rows), device=query_rows.device), step):
+        block = prepare(queries[query_rows[numbers].to(queries.device)].to(prepared.dtype), metric)
+        if metric not in ("cosine", "dot_product"):
+            # Of a short distance d, 1 / (1 + d) would keep few digits.
+            yield numbers, prepared_distance_matrix(block, prepared, metric).neg_()
+            continue
+        # Into one buffer: a new block each time would cost the system as much as zeroing it.
+        if buffer is None:
+            buffer = block.new_empty((min(step, len(query_rows)), len(prepared)))
+        yield numbers, _product_into(buffer[: len(numbers)], block, prepared)
+
+
+def similarity_of(nearness: Tensor, metric: str) -> Tensor:
+    """The similarities that entries of `nearness_blocks` stand for.
+
+    Args:
+        nearness: Of any shape.
+        metric: One of `quaterion.functional.similarity.METRICS`.
+
+    Example:
+        >>> similarity_of(torch.tensor([-3.0, 0.0]), "euclidean")
+        tensor([0.2500, 1.0000])
+    """
+    return nearness if metric in ("cosine", "dot_product") else 1.0 / (1.0 - nearness)
 
 
 def _product_into(buffer: Tensor, x: Tensor, y: Tensor) -> Tensor:
@@ -124,8 +181,20 @@ def _rows_of_block(num_candidates: int, k: int, max_entries: int | None) -> int:
     return max(rows_at_once(num_candidates, k), min(ROWS, MOST_ENTRIES // max(1, num_candidates)))
 
 
-def _nearest(block: Tensor, k: int) -> TopK:
-    """The k largest entries of each row `[B, N]`, of equal ones the first."""
+def nearest(block: Tensor, k: int) -> TopK:
+    """The k largest entries of each row, largest first, and of equal ones the leftmost.
+
+    Args:
+        block: `[B, N]`; minus infinity is never among the largest while anything else is left.
+        k: Number to find, at most N.
+
+    Returns:
+        Values and columns. Where minus infinity is among the values, its columns have no meaning.
+
+    Example:
+        >>> nearest(torch.tensor([[1.0, 3.0, 2.0, 3.0, 2.0]]), 3).rows
+        tensor([[1, 3, 2]])
+    """
     width = block.shape[1] // STRIPE
     if width < 4 * k:  # nearly all columns would have to be looked at again
         values, columns = block.topk(k, dim=1)
@@ -150,7 +219,7 @@ def _nearest(block: Tensor, k: int) -> TopK:
     columns, order = columns.sort(dim=1)
     values, order = values.gather(1, order).sort(dim=1, descending=True, stable=True)
     columns = columns.gather(1, order)
-    cut = more.nonzero().squeeze(1)
+    cut = (more & (values[:, -1] > -torch.inf)).nonzero().squeeze(1)
     for rows in torch.split(cut, max(1, len(block) // 8)):
         values[rows], columns[rows] = _first_of_equals(block[rows], values[rows, -1:], k)
     return TopK(values, columns)
@@ -179,9 +248,15 @@ def _by_faiss(backend: str, queries: Tensor, candidates: Tensor, metric: str) ->
 
 
 def _search_by_faiss(
-    queries: Tensor, candidates: Tensor, k: int, metric: str, own_rows: Tensor | None, max_entries: int | None
+    queries: Tensor,
+    candidates: Tensor,
+    k: int,
+    metric: str,
+    own_rows: Tensor | None,
+    max_entries: int | None,
+    advance: Advance | None,
 ) -> TopK:
-    similarities, rows, doubtful = faiss_top_k(prepare(queries, metric), candidates, k, own_rows)
+    similarities, rows, doubtful = faiss_top_k(prepare(queries, metric), candidates, k, own_rows, advance)
     again = doubtful.nonzero().squeeze(1)
     if len(again):
         own = None if own_rows is None else own_rows[again]

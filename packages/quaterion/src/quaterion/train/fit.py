@@ -21,9 +21,9 @@ from quaterion.train.checks import check_loader, check_model, check_trainer_fits
 from quaterion.train.defaults import trainer_defaults
 from quaterion.train.label_indexes import DataSetLabels
 from quaterion.train.lightning import check_trainer, pl, without_misplaced_warnings
-from quaterion.train.progress import progress_bar
 from quaterion.train.teachers import bind_teachers, release_teachers
 from quaterion.train.trainable_model import TrainableModel
+from quaterion.utils.progress import progress_bar
 
 __all__ = ["fit", "prepare_batches"]
 

@@ -45,6 +45,18 @@ def test_it_equals_brute_force_with_ties_and_negative_similarities(name, distanc
 
 
 @pytest.mark.parametrize("name", METRICS)
+@pytest.mark.parametrize("distance", [Distance.EUCLIDEAN, Distance.MANHATTAN])
+@pytest.mark.parametrize("scale", [1e-9, 1e-5, 1e5])
+def test_the_scale_of_the_embeddings_does_not_matter(name, distance, scale, brute_force):
+    # Of distances of a millionth, 1 / (1 + d) is 1 in float32.
+    points = torch.randn(12, 3, generator=torch.Generator().manual_seed(7))
+    groups = torch.arange(12) % 4
+    metric = METRICS[name](distance_metric_name=distance, reduce_func=None)
+    expected = torch.tensor(brute_force.group_scores(name, points, groups, k=2, distance=distance))
+    assert torch.allclose(metric.compute(scale * points, groups), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", METRICS)
 @pytest.mark.parametrize("distance", list(Distance))
 def test_perfect_embeddings_score_exactly_one_duplicates_or_not(name, distance):
     # Three directions of one length, each object near its own; half of the objects are copies of others.

@@ -17,6 +17,13 @@ def test_a_batch_size_below_one_is_refused(sampler):
         sampler(encode_batch_size=0)
 
 
+@pytest.mark.parametrize("name", ["sample_size", "encode_batch_size"])
+@pytest.mark.parametrize("value", [1.5, True, "5"])
+def test_what_is_no_whole_number_is_refused(name, value):
+    with pytest.raises(ValueError, match=rf"{name}={value!r}; expected"):
+        GroupSampler(**{name: value})
+
+
 def test_arguments_go_by_position_as_documented():
     group = GroupSampler(5, 8, "cpu", False)
     assert (group.sample_size, group.encode_batch_size, group.device, group.log_progress) == (5, 8, "cpu", False)

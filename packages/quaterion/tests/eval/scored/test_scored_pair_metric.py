@@ -115,6 +115,41 @@ def test_a_model_that_finds_all_pairs_equal_correlates_with_nothing(metric):
 
 
 @pytest.mark.parametrize("metric", CORRELATIONS)
+def test_samples_in_which_all_similarities_are_equal_correlate_with_nothing(metric):
+    counts = torch.tensor([[1.0, 1, 0, 0], [1, 0, 1, 1], [0, 0, 2, 0], [1, 0, 0, 1]])
+    similarities, scores = torch.tensor([0.5, 0.5, 0.9, 0.5]), torch.tensor([0.0, 1.0, 1.0, 0.0])
+    found = metric().score(similarities, scores, counts)
+    # All similarities equal: 0. Both rise alike: 1. One pair, and pairs of one score: no value.
+    assert found[:2].tolist() == [0.0, 1.0]
+    assert found[2:].isnan().all()
+
+
+@pytest.mark.parametrize("metric", ALL)
+def test_samples_score_what_their_pairs_score_written_out(metric):
+    generator = torch.Generator().manual_seed(4)
+    similarities = torch.randint(0, 6, (15,), generator=generator).double()
+    scores = (torch.rand(15, generator=generator) < 0.5).float()
+    counts = torch.randint(0, 3, (40, 15), generator=generator).float()
+    one = metric()
+    written_out = [
+        one.score(similarities.repeat_interleave(times.long()), scores.repeat_interleave(times.long()))
+        for times in counts
+    ]
+    assert torch.allclose(one.score(similarities, scores, counts), torch.stack(written_out), atol=1e-12)
+
+
+@pytest.mark.parametrize("metric", ALL)
+@pytest.mark.parametrize("distance", [Distance.EUCLIDEAN, Distance.MANHATTAN])
+def test_a_model_whose_distances_are_tiny_is_scored_as_well(metric, distance):
+    points, labels, rows = some_pairs(100, seed=3)
+    norm = 2 if distance == Distance.EUCLIDEAN else 1
+    # The similarity of a tiny distance is 1 less that distance, so that Pearson's correlation is the same.
+    values = [-float((points[a] - points[b]).double().norm(p=norm)) for a, b in rows.tolist()]
+    expected = ALL[metric](labels.tolist(), values)
+    assert metric(distance).compute(1e-10 * points, labels, rows).item() == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("metric", CORRELATIONS)
 def test_a_sample_of_one_score_has_no_value(metric):
     assert metric().score(torch.tensor([0.1, 0.2]), torch.ones(2)).isnan()
     assert metric().score(torch.ones(2), torch.ones(2)).isnan()

@@ -10,6 +10,7 @@ from quaterion.eval.tasks import checked_embeddings
 from quaterion.functional.similarity import similarity
 from quaterion.functional.topk import top_k
 from quaterion.utils.numbers import is_number
+from quaterion.utils.progress import progress_bar
 
 __all__ = ["NearDuplicates", "near_duplicates"]
 
@@ -53,6 +54,7 @@ def near_duplicates(
     train_ids: Tensor | Sequence[int] | None = None,
     test_ids: Tensor | Sequence[int] | None = None,
     max_entries: int | None = None,
+    log_progress: bool = False,
 ) -> NearDuplicates:
     """Finds test objects that are near-duplicates of a training object, or exact copies.
 
@@ -64,6 +66,7 @@ def near_duplicates(
             equal ids are exact copies, whatever their embeddings.
         test_ids: Content of each test object, `[M]`.
         max_entries: Bound on the similarities held at once.
+        log_progress: Whether to show a progress bar of the search, on standard error.
 
     Returns:
         One entry for each such test object.
@@ -86,7 +89,8 @@ def near_duplicates(
             f"Training embeddings are of size {train.shape[1]}, test embeddings of size {test.shape[1]}; expected "
             "embeddings of one model."
         )
-    found = top_k(test, train, 1, max_entries=max_entries)
+    with progress_bar("Searching", len(test), enabled=log_progress) as advance:
+        found = top_k(test, train, 1, max_entries=max_entries, advance=advance)
     rows, values = found.rows.squeeze(1).cpu(), found.similarities.squeeze(1).cpu()
     exact = torch.zeros(len(test), dtype=torch.bool)
     if (train_ids is None) != (test_ids is None):

@@ -11,6 +11,7 @@ from quaterion.distances import Distance
 from quaterion.eval.neighbours import checked_groups, checked_neighbours, votes
 from quaterion.eval.tasks import checked_embeddings
 from quaterion.functional.topk import top_k
+from quaterion.utils.progress import progress_bar
 
 __all__ = ["SuspectedLabelErrors", "suspected_label_errors"]
 
@@ -43,6 +44,7 @@ def suspected_label_errors(
     *,
     distance_metric_name: Distance | str = Distance.COSINE,
     max_entries: int | None = None,
+    log_progress: bool = False,
 ) -> SuspectedLabelErrors:
     """Finds objects none of whose nearest neighbours is of their group, and ranks them by suspicion.
 
@@ -56,6 +58,7 @@ def suspected_label_errors(
         k: Number of neighbours.
         distance_metric_name: How embeddings are compared.
         max_entries: Bound on the similarities held at once.
+        log_progress: Whether to show a progress bar of the search, on standard error.
 
     Returns:
         The suspected objects; none where every object has a neighbour of its group.
@@ -78,7 +81,10 @@ def suspected_label_errors(
     own = checked_groups(groups, len(embeddings))
     k = checked_neighbours(k, len(embeddings) - 1)
     everyone = torch.arange(len(embeddings), device=embeddings.device)
-    found = top_k(embeddings, embeddings, k, metric=metric, own_rows=everyone, max_entries=max_entries)
+    with progress_bar("Searching", len(embeddings), enabled=log_progress) as advance:
+        found = top_k(
+            embeddings, embeddings, k, metric=metric, own_rows=everyone, max_entries=max_entries, advance=advance
+        )
     neighbours = found.rows.cpu()  # [N, k]
     rows = (own[neighbours] != own.unsqueeze(1)).all(dim=1).nonzero().squeeze(1)
     neighbours = neighbours[rows]  # [S, k]

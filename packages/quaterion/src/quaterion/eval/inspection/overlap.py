@@ -12,6 +12,7 @@ from quaterion.eval.neighbours import checked_groups, checked_neighbours
 from quaterion.eval.tasks import checked_embeddings
 from quaterion.functional.topk import top_k
 from quaterion.utils.numbers import is_whole_number
+from quaterion.utils.progress import progress_bar
 
 __all__ = ["GroupOverlap", "overlapping_groups"]
 
@@ -42,6 +43,7 @@ def overlapping_groups(
     k: int = 10,
     distance_metric_name: Distance | str = Distance.COSINE,
     max_entries: int | None = None,
+    log_progress: bool = False,
 ) -> list[GroupOverlap]:
     """Finds the pairs of groups that overlap most.
 
@@ -52,6 +54,7 @@ def overlapping_groups(
         k: Neighbours of each object that are looked at.
         distance_metric_name: How embeddings are compared.
         max_entries: Bound on the similarities held at once.
+        log_progress: Whether to show a progress bar of the search, on standard error.
 
     Returns:
         At most `top` pairs, the largest overlap first; pairs without overlap are left out.
@@ -73,7 +76,10 @@ def overlapping_groups(
     distinct, codes = torch.unique(checked_groups(groups, len(embeddings)), return_inverse=True)
     k = checked_neighbours(k, len(embeddings) - 1)
     everyone = torch.arange(len(embeddings), device=embeddings.device)
-    found = top_k(embeddings, embeddings, k, metric=metric, own_rows=everyone, max_entries=max_entries)
+    with progress_bar("Searching", len(embeddings), enabled=log_progress) as advance:
+        found = top_k(
+            embeddings, embeddings, k, metric=metric, own_rows=everyone, max_entries=max_entries, advance=advance
+        )
     row = torch.arange(len(embeddings)).repeat_interleave(k)  # [N · k]
     other, similarity = found.rows.cpu().flatten(), found.similarities.cpu().flatten()
     apart = codes[row] != codes[other]

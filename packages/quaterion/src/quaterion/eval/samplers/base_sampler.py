@@ -1,8 +1,7 @@
 """The base of both samplers."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import torch
@@ -13,6 +12,8 @@ from quaterion.eval.group.group_metric import GroupMetric
 from quaterion.eval.pair.pair_metric import PairMetric
 from quaterion.eval.retrieval_task import RetrievalTask
 from quaterion.eval.scored.scored_pair_metric import ScoredPairMetric
+from quaterion.utils.numbers import is_whole_number
+from quaterion.utils.progress import progress_bar
 
 __all__ = ["BaseSampler"]
 
@@ -26,7 +27,7 @@ class BaseSampler(ABC):
         encode_batch_size: Objects in a batch of the encoder.
         device: Where to encode and to search; None for where the model is. The model is moved back
             afterwards.
-        log_progress: Whether to show a progress bar, on standard error.
+        log_progress: Whether to show progress bars, of encoding and of searching, on standard error.
         seed: Seed of the draw; equal seeds choose equal queries of a data set, whatever the model.
 
     Raises:
@@ -45,10 +46,10 @@ class BaseSampler(ABC):
         *,
         seed: int = 0,
     ) -> None:
-        if sample_size == 0 or sample_size < -1:
-            raise ValueError(f"sample_size={sample_size}; expected the number of queries, or -1 for all of them.")
-        if encode_batch_size < 1:
-            raise ValueError(f"encode_batch_size={encode_batch_size}; expected 1 or more, such as 16.")
+        if not is_whole_number(sample_size) or sample_size == 0 or sample_size < -1:
+            raise ValueError(f"sample_size={sample_size!r}; expected the number of queries, or -1 for all of them.")
+        if not is_whole_number(encode_batch_size) or encode_batch_size < 1:
+            raise ValueError(f"encode_batch_size={encode_batch_size!r}; expected 1 or more, such as 16.")
         self.sample_size = sample_size
         self.encode_batch_size = encode_batch_size
         self.device = device
@@ -70,8 +71,12 @@ class BaseSampler(ABC):
             TypeError: The data set holds something else, or the model cannot encode.
         """
         encoder = servable(model)
-        with undisturbed(encoder, self.device) as device, self._progress(dataset) as advance:
-            return self._task(dataset, encoder, advance, device)
+        total = len(dataset) if hasattr(dataset, "__len__") else None
+        with (
+            undisturbed(encoder, self.device) as device,
+            progress_bar("Encoding", total, enabled=self.log_progress) as advance,
+        ):
+            return self._task(dataset, encoder, lambda: advance(1), device)
 
     def choose(self, num_relevant: Tensor) -> Tensor:
         """Chooses the queries to evaluate.
@@ -94,19 +99,6 @@ class BaseSampler(ABC):
         self, dataset: Any, model: ServableModel, advance: Callable[[], object], device: torch.device
     ) -> RetrievalTask:
         """Encodes a data set; calls `advance` after each sample."""
-
-    @contextmanager
-    def _progress(self, dataset: Any) -> Iterator[Callable[[], object]]:
-        if not self.log_progress:
-            yield lambda: None
-            return
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-        columns = (TextColumn("Encoding"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        with Progress(*columns, console=Console(stderr=True)) as progress:
-            bar = progress.add_task("", total=len(dataset) if hasattr(dataset, "__len__") else None)
-            yield lambda: progress.advance(bar)
 
 
 def search_device(device: torch.device) -> torch.device:

@@ -24,7 +24,7 @@ class GroupSampler(BaseSampler):
         sample_size: Number of queries to evaluate, −1 for all; always over all objects.
         encode_batch_size: Objects in a batch of the encoder.
         device: Where to encode and to search; None for where the model is.
-        log_progress: Whether to show a progress bar, on standard error.
+        log_progress: Whether to show progress bars, of encoding and of searching, on standard error.
         seed: Seed of the draw.
 
     Example:

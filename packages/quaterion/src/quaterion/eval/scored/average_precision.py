@@ -27,6 +27,6 @@ class AveragePrecision(BinaryPairMetric):
         tensor(0.8333)
     """
 
-    def score(self, similarities: Tensor, scores: Tensor) -> Tensor:
+    def score(self, similarities: Tensor, scores: Tensor, counts: Tensor | None = None) -> Tensor:
         """See `ScoredPairMetric.score`."""
-        return binary_average_precision(similarities, scores > 0)
+        return binary_average_precision(similarities, scores > 0, counts)

@@ -38,9 +38,9 @@ class BestF1(BinaryPairMetric):
         super().__init__(distance_metric_name)
         self.threshold = float("nan")
 
-    def score(self, similarities: Tensor, scores: Tensor) -> Tensor:
+    def score(self, similarities: Tensor, scores: Tensor, counts: Tensor | None = None) -> Tensor:
         """See `ScoredPairMetric.score`."""
-        return best_f1(similarities, scores > 0).f1
+        return best_f1(similarities, scores > 0, counts).f1
 
     def value(self, pairs: ScoredPairs) -> Tensor:
         """See `ScoredPairMetric.value`."""

@@ -27,6 +27,6 @@ class RocAuc(BinaryPairMetric):
         tensor(0.5000)
     """
 
-    def score(self, similarities: Tensor, scores: Tensor) -> Tensor:
+    def score(self, similarities: Tensor, scores: Tensor, counts: Tensor | None = None) -> Tensor:
         """See `ScoredPairMetric.score`."""
-        return roc_auc(similarities, scores > 0)
+        return roc_auc(similarities, scores > 0, counts)

@@ -32,15 +32,17 @@ class ScoredPairMetric(ABC):
         self._num_kept = 0
 
     @abstractmethod
-    def score(self, similarities: Tensor, scores: Tensor) -> Tensor:
-        """Scores one set of pairs.
+    def score(self, similarities: Tensor, scores: Tensor, counts: Tensor | None = None) -> Tensor:
+        """Scores one set of pairs, or samples of it.
 
         Args:
-            similarities: float32 `[P]`, finite.
+            similarities: float64 `[P]`, finite.
             scores: float32 `[P]`, finite.
+            counts: How often each pair counts in each of R samples, `[R, P]`: what bootstrap intervals are made of.
+                None for once each.
 
         Returns:
-            A float64 scalar, NaN where these scores allow no value.
+            A float64 scalar, or `[R]`; NaN where the scores allow no value.
         """
 
     def check(self, scores: Tensor) -> None:

@@ -29,7 +29,7 @@ class ScoredPairs:
         >>> embeddings = torch.tensor([[1.0, 0.0], [3.0, 4.0], [0.0, 2.0]])
         >>> pairs = ScoredPairs(embeddings, torch.tensor([1.0, 0.0]), torch.tensor([[0, 1], [0, 2]]))
         >>> pairs.similarities(Distance.COSINE)
-        tensor([0.6000, 0.0000])
+        tensor([0.6000, 0.0000], dtype=torch.float64)
     """
 
     def __init__(self, embeddings: Tensor, labels: Tensor, pairs: Tensor) -> None:
@@ -43,7 +43,7 @@ class ScoredPairs:
             distance: How embeddings are compared.
 
         Returns:
-            float32 `[P]`; equal for pairs of equal objects, as `quaterion.functional.rounded_similarity` rounds them.
+            float64 `[P]`; equal for pairs of equal objects, as `quaterion.functional.rounded_similarity` rounds them.
         """
         first, second = self._pairs.unbind(dim=1)
         return rounded_similarity(self._embeddings[first], self._embeddings[second], distance)

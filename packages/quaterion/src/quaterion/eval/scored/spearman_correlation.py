@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from quaterion.eval.scored.scored_pair_metric import ScoredPairMetric
-from quaterion.functional.correlation import spearman_correlation
+from quaterion.functional.correlation import spearman_correlation, varies
 
 __all__ = ["SpearmanCorrelation"]
 
@@ -27,8 +27,7 @@ class SpearmanCorrelation(ScoredPairMetric):
         tensor(1.)
     """
 
-    def score(self, similarities: Tensor, scores: Tensor) -> Tensor:
+    def score(self, similarities: Tensor, scores: Tensor, counts: Tensor | None = None) -> Tensor:
         """See `ScoredPairMetric.score`."""
-        value = spearman_correlation(similarities, scores)
-        tied = (similarities == similarities[0]).all() & (scores != scores[0]).any()
-        return value.masked_fill(tied, 0.0)
+        value = spearman_correlation(similarities, scores, counts)
+        return value.masked_fill(~varies(similarities, counts) & varies(scores, counts), 0.0)

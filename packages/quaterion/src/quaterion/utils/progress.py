@@ -7,16 +7,24 @@ __all__ = ["progress_bar"]
 
 
 @contextmanager
-def progress_bar(description: str, total: int) -> Iterator[Callable[[int], object]]:
+def progress_bar(description: str, total: int | None, *, enabled: bool = True) -> Iterator[Callable[[int], object]]:
     """A bar with count, rate and time left.
 
     Args:
         description: What is being done.
-        total: How many items there are.
+        total: How many items there are; None where it is not known.
+        enabled: Whether to show the bar at all.
 
     Yields:
         A function that advances the bar by a number of items.
+
+    Example:
+        >>> with progress_bar("Searching", 3, enabled=False) as advance:
+        ...     advance(2)
     """
+    if not enabled:
+        yield lambda _: None
+        return
     from rich.console import Console
     from rich.progress import (
         BarColumn,
