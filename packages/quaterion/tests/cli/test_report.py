@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from quaterion.cli.app import app
 from quaterion_models import SimilarityModel
 from quaterion_models.encoders import SentenceTransformerEncoder
-from quaterion_models.heads import SkipConnectionHead
+from quaterion_models.heads import SkipConnectionHead, SoftmaxEmbeddingsHead
 
 TEXTS = {
     "cards": ["where is my card", "my card has not arrived", "when will my card come", "card delivery takes long"],
@@ -84,6 +84,28 @@ def test_a_log_that_is_missing_is_told_before_the_work_begins(folder: Path) -> N
     code, _, error = quaterion("report", "no-model", "test.csv", "--log", "nowhere")
     assert code == 1
     assert "nowhere holds no metrics.csv" in error
+
+
+def test_what_cannot_be_written_or_drawn_is_told_before_a_model_is_looked_for(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, _, error = quaterion("report", "no-model", "test.csv", "--out", "test.csv/report.html")
+    assert (code, "File exists: test.csv" in error, "no-model" in error) == (1, True, False)
+    monkeypatch.setattr("quaterion.eval.report.projection._umap_installed", lambda: False)
+    code, _, error = quaterion("report", "no-model", "test.csv", "--projection", "umap")
+    assert (code, "pip install \"quaterion[umap]\"" in error, "no-model" in error) == (1, True, False)
+    assert not (folder / "report.html").exists()
+
+
+def test_a_softmax_head_says_how_sure_it_is_and_the_encoder_before_does_not(minilm_folder: Path, folder: Path) -> None:
+    torch.manual_seed(0)
+    head = SoftmaxEmbeddingsHead(output_groups=8, output_size_per_group=4, input_embedding_size=384)
+    SimilarityModel(SentenceTransformerEncoder(minilm_folder), head).save(folder / "model")
+    code, _, error = quaterion("report", "model", "test.csv", "--before", "encoder")
+    assert code == 0, error
+    kinds = figures(folder / "report.html")["reliability"]["kinds"]
+    assert list(kinds) == ["neighbours", "head"]
+    assert (list(kinds["neighbours"]), list(kinds["head"])) == (["before", "after"], ["after"])
 
 
 def test_the_help_names_the_extra_in_full():

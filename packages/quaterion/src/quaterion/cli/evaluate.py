@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -19,9 +19,7 @@ from quaterion.cli.options import (
     SkipBadRows,
     Text,
 )
-
-if TYPE_CHECKING:
-    from quaterion.cache.embedding_store import EmbeddingStore
+from quaterion.cli.output_file import check_writable
 
 __all__ = ["EVALUATE", "evaluate"]
 
@@ -98,14 +96,17 @@ def evaluate(
 ) -> None:
     """See `EVALUATE`, which is what the command shows."""
     with command_errors(debug=bool(context.obj)):
-        _check_writable(json)
+        if json is not None:
+            check_writable(json)
         # Before torch is imported: threads that wait shall sleep; see `quaterion demo`.
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+        from quaterion.cli.cache_report import progress_bar
         from quaterion.cli.evaluate_metrics import choose_metrics
-        from quaterion.cli.evaluate_models import embedded_model, load_model, loading, untrained
+        from quaterion.cli.evaluate_models import load_models
         from quaterion.cli.evaluate_report import figures_as_json, print_figures
         from quaterion.dataset.files import read_samples
         from quaterion.eval.comparison import compare
+        from quaterion.eval.embedded_model import embedded_model
 
         # The data first: what is wrong with it is told before a model is loaded.
         samples = read_samples(
@@ -120,25 +121,13 @@ def evaluate(
             skip_bad_rows=skip_bad_rows,
         )
         evaluator = choose_metrics(samples, names=metric or [], ks=k or [1, 10], sample=sample, seed=seed)
-        with loading():
-            tuned = load_model(model)
-            other = None if before is None else untrained(tuned) if before == "encoder" else load_model(before)
-        stores: dict[str, EmbeddingStore] = {}  # an encoder that both models have runs once
-        after = evaluator.score(samples, embedded_model(tuned, samples, cache, stores))
-        earlier = None if other is None else evaluator.score(samples, embedded_model(other, samples, cache, stores))
+        tuned, other = load_models(model, before)
+        # With stores in common an encoder that both models have runs once.
+        options: dict[str, Any] = {"cache": cache, "stores": {}, "progress": progress_bar}
+        after = evaluator.score(samples, embedded_model(tuned, samples, **options))
+        earlier = None if other is None else evaluator.score(samples, embedded_model(other, samples, **options))
         comparison = None if earlier is None else compare(earlier, after, seed=seed)
         print_figures(samples, model, after, before=before, comparison=comparison, seed=seed)
         if json is not None:
             content = figures_as_json(samples, model, after, before=before, comparison=comparison, seed=seed)
             json.write_text(content, encoding="utf-8")
-
-
-def _check_writable(file: Path | None) -> None:
-    """Finds out before the work begins whether its result can be written."""
-    if file is None:
-        return
-    file.parent.mkdir(parents=True, exist_ok=True)
-    new = not file.exists()
-    file.open("a", encoding="utf-8").close()
-    if new:
-        file.unlink()

@@ -19,9 +19,9 @@ from quaterion.cli.options import (
     SkipBadRows,
     Text,
 )
+from quaterion.cli.output_file import check_writable
 
 if TYPE_CHECKING:
-    from quaterion.cache.embedding_store import EmbeddingStore
     from quaterion.dataset.files import Samples
 
 __all__ = ["REPORT", "report"]
@@ -86,16 +86,20 @@ def report(
     with command_errors(debug=bool(context.obj)):
         # Before torch is imported: threads that wait shall sleep; see `quaterion demo`.
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-        from quaterion.cli.evaluate_models import embedded_model, load_model, loading, untrained
+        from quaterion.cli.cache_report import progress_bar
+        from quaterion.cli.evaluate_models import load_models
         from quaterion.dataset.files import read_samples
+        from quaterion.eval.embedded_model import embedded_model
         from quaterion.eval.report import Report
         from quaterion.eval.report.facts import model_facts
         from quaterion.eval.report.page import check_installed
+        from quaterion.eval.report.projection import check_projection
         from quaterion.eval.report.training_log import training_curves
 
         # What is missing or wrong is told before a model is loaded.
         check_installed()
-        out.parent.mkdir(parents=True, exist_ok=True)
+        check_projection(projection)
+        check_writable(out)
         if log is not None:
             training_curves(log)
         samples = read_samples(
@@ -109,17 +113,16 @@ def report(
             score_range=score_range,
             skip_bad_rows=skip_bad_rows,
         )
-        with loading():
-            tuned = load_model(model)
-            other = None if before is None else untrained(tuned) if before == "encoder" else load_model(before)
+        tuned, other = load_models(model, before)
         facts = {"file": _file_facts(samples), "model": {"name": model, **model_facts(tuned)}}
         if other is not None:
             facts["model before"] = {"name": before, **model_facts(other)}
-        stores: dict[str, EmbeddingStore] = {}  # an encoder that both models have runs once
+        # With stores in common an encoder that both models have runs once.
+        options: dict[str, Any] = {"cache": cache, "stores": {}, "progress": progress_bar}
         page = Report(
-            embedded_model(tuned, samples, cache, stores),
+            embedded_model(tuned, samples, **options),
             samples,
-            before=None if other is None else embedded_model(other, samples, cache, stores),
+            before=None if other is None else embedded_model(other, samples, **options),
             training_log=log,
             title=title or f"{Path(model).name} on {data.name}",
             facts=facts,

@@ -91,3 +91,5 @@ def test_a_column_has_one_role_and_stands_once():
         roles("a", "b", anchor="a", positive="a")
     with pytest.raises(ValueError, match="two columns of the name 'text'. Rename one"):
         roles("text", "text", "label", text="text")
+    with pytest.raises(ValueError, match="two columns of the name 'label'. Rename one"):
+        roles("text", "label", "label")

@@ -87,7 +87,7 @@ def test_text_behind_a_closing_quote_names_its_line_and_field(write):
 def test_a_huge_field_is_refused_with_its_line_and_without_a_change_of_the_limit(write):
     limit = csv.field_size_limit()
     place, found = fault(write("a.csv", f"text,label\none,a\n{'x' * (limit + 1)},b\nthree,c\n"), "text")
-    assert (place, f"longer than {limit:,} characters" in found.problem) == (3, True)
+    assert (place, found.field, f"longer than {limit:,} characters" in found.problem) == (3, "text", True)
     assert csv.field_size_limit() == limit
     assert len(rows(write("b.csv", f"text,label\n{'x' * limit},b\n"), "text")[0][1][0]) == limit
 
@@ -95,6 +95,12 @@ def test_a_huge_field_is_refused_with_its_line_and_without_a_change_of_the_limit
 def test_a_header_that_cannot_be_read_is_an_error(write):
     with pytest.raises(ValueError, match="a.csv, line 1: text follows a closing quote"):
         delimited_table(write("a.csv", '"text" x,label\none,a\n'))
+
+
+@pytest.mark.parametrize("content", ['{"text": "one", "label": "a"}\n', '[{"text": "one", "label": "a"}]'])
+def test_json_in_a_csv_file_is_told(write, content):
+    with pytest.raises(ValueError, match=r"a\.csv holds JSON\. Give it the suffix \.jsonl"):
+        delimited_table(write("a.csv", content))
 
 
 def test_a_file_without_a_header_is_read_by_numbers_and_loses_no_row(write):

@@ -65,3 +65,32 @@ def test_a_json_file_with_a_list_is_read_and_its_places_are_items(write):
 def test_lines_of_other_lengths_than_json_ends_stay_whole(write):
     samples = read_samples(write("a.jsonl", '{"text": "a\u2028b", "label": "x"}\n{"text": "c", "label": "x"}\n'))
     assert [one.obj for one in samples] == ["a\u2028b", "c"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        (
+            "a.json",
+            "text,label\none,a\n",
+            r"a\.json, line 1: this is no JSON \(.*an object on each line, or one list",
+        ),
+        ("a.json", '{\n "data": []\n}', r"a\.json, line 1: this is no JSON .*No other row is one either"),
+        ("a.json", '[["one", "a"]]', r"a\.json, item 0: list \['one', 'a'\] is no JSON object"),
+        ("a.jsonl", "5\n", r"a\.jsonl, line 1: int 5 is no JSON object.*}\.$"),
+        ("a.json", "[]", r"a\.json has no rows with fields; expected one for each sample"),
+    ],
+)
+def test_json_without_a_single_object_says_so_and_asks_for_no_columns(write, name, content, message):
+    with pytest.raises(ValueError, match=message):
+        read_samples(write(name, content))
+
+
+def test_json_that_python_does_not_read_names_file_and_line(write):
+    good = '{"text": "one", "label": "a"}'
+    numbers, depths = f'{{"text": "two", "label": {"9" * 5000}}}', f'{{"text": {"[" * 100_000}'
+    for bad, problem in ((numbers, "a number of thousands of digits"), (depths, "JSON that is nested too deeply")):
+        with pytest.raises(ValueError, match=rf"a\.jsonl, line 2: holds {problem}"):
+            read_samples(write("a.jsonl", f"{good}\n{bad}\n"))
+        with pytest.raises(ValueError, match=rf"b\.json holds {problem}"):
+            read_samples(write("b.json", f"[{good},\n{bad}"))

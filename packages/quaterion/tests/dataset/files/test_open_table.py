@@ -55,8 +55,15 @@ class HuggingFaceDataset:
 
     column_names = ["text", "group"]
 
+    plain = False
+
     def __getitem__(self, name):
-        return (row[name] for row in ROWS)
+        return (row[name] if self.plain else object() for row in ROWS)
+
+    def with_format(self, kind):
+        other = HuggingFaceDataset()
+        other.plain = kind is None
+        return other
 
 
 def test_a_hugging_face_data_set_gives_samples():
@@ -66,7 +73,11 @@ def test_a_hugging_face_data_set_gives_samples():
 def test_a_real_hugging_face_data_set_gives_samples_and_several_splits_say_what_to_do():
     datasets = pytest.importorskip("datasets")
     data = datasets.Dataset.from_list(ROWS)
-    assert contents(data) == [("one", "a"), ("two", "b")]
+    assert contents(data) == contents(data.to_iterable_dataset()) == [("one", "a"), ("two", "b")]
+    numbered = datasets.Dataset.from_list([{"text": text, "group": 7} for text in ("one", "one", "two")])
+    for kind in (None, "torch", "numpy", "pandas"):
+        samples = read_samples(numbered.with_format(kind))
+        assert [(one.obj, one.group) for one in samples] == [("one", 7), ("two", 7)]
     with pytest.raises(TypeError, match="Pass one of them"):
         read_samples(datasets.DatasetDict({"train": data}))
 

@@ -1,6 +1,8 @@
 """Duplicate, empty and conflicting rows."""
 
+import numpy as np
 import pytest
+import torch
 
 from quaterion.dataset.files import read_samples
 
@@ -42,6 +44,21 @@ def test_an_unhashable_group_is_bad():
         ValueError, match="a list, item 1, field 'group': a list is no group; expected a text or a number"
     ):
         group_samples(("one", "a"), ("two", ["b"]))
+
+
+@pytest.mark.parametrize(
+    ("group", "what"), [(2**63, "an int of more than 64 bits"), (object(), "a object"), (("a", [1]), "a tuple")]
+)
+def test_a_group_that_training_could_not_take_is_bad_where_it_is_read(group, what):
+    with pytest.raises(ValueError, match=rf"a list, item 1, field 'group': {what} is no group; expected a text or a"):
+        group_samples(("one", "a"), ("two", group))
+
+
+def test_groups_in_tensors_and_numpy_numbers_are_their_values():
+    samples = group_samples(("one", torch.tensor(3)), ("one", np.int64(3)), ("two", torch.tensor(3)))
+    assert [(one.obj, one.group) for one in samples] == [("one", 3), ("two", 3)]
+    assert remarks(samples) == [("duplicate", 1, None)]
+    assert "2 samples of 1 group" in str(samples)
 
 
 def test_equal_objects_that_are_no_texts_repeat_each_other():

@@ -27,6 +27,10 @@ def test_an_undecodable_byte_in_a_column_that_is_not_read_does_no_harm(write):
     assert len(read_samples(path)) == 1
 
 
+def test_a_null_character_in_a_text_is_part_of_it(write):
+    assert file_lines(write("a.txt", "a text with a\0 in it\n")) == ["a text with a\0 in it\n"]
+
+
 def test_half_a_surrogate_pair_is_no_text():
     assert byte_problem("\ud83d") == "half a surrogate pair (U+D83D) is no character; write the whole character"
 
@@ -40,6 +44,11 @@ def test_half_a_surrogate_pair_is_no_text():
         (b"\x1f\x8b...", "packed with gzip; unpack it"),
         (b"PAR1...", 'a Parquet file; give it the suffix .parquet, or pass format="parquet"'),
         (b"\xff\xfea", "begins like UTF-16"),
+        (b"%PDF-1.7 ...", "a PDF; save its table as CSV"),
+        (b"<!DOCTYPE html><title>404</title>", "a web page; download the file"),
+        (b"version https://git-lfs.github.com/spec/v1\noid ...", "pointer of Git LFS .* git lfs pull"),
+        ("text,label\none,a\n".encode("utf-16-le"), "full of null characters, as text is in UTF-16 or UTF-32 without"),
+        ("text,label\none,a\n".encode("utf-32"), "full of null characters"),
     ],
 )
 def test_what_is_no_text_is_told(write, content, match):

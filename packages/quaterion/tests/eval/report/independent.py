@@ -139,3 +139,37 @@ def suspicions(search, groups, k=10):
             if count == max(votes.values())
         }
     return found
+
+
+def votes(search, groups, k=10):
+    """Of every object that is not alone in its group: whether its k nearest take it for the right one, and how many."""
+    found = {}
+    for row in search.able():
+        nearest = np.argsort(-search.similarities[row], kind="stable")[:k].tolist()
+        counts = Counter(groups[other] for other in nearest)
+        means = {g: np.mean([search.similarities[row][o] for o in nearest if groups[o] == g]) for g in counts}
+        taken_for = max(counts, key=lambda group: (counts[group], means[group]))
+        found[row] = taken_for == groups[row], counts[taken_for]
+    return found
+
+
+def head_confidence(vector, components):
+    """One minus the mean entropy of a vector's groups of so many probabilities, as a share of the largest entropy."""
+    entropies = [
+        -sum(p * math.log(p) for p in vector[start : start + components] if p > 0)
+        for start in range(0, len(vector), components)
+    ]
+    return 1 - sum(entropies) / len(entropies) / math.log(components)
+
+
+def reliability(right, places, confidence):
+    """Counts, mean confidence and accuracy of ten bins, and the expected calibration error."""
+    counts, means, accuracies, error = [], [], [], 0.0
+    for number in range(10):
+        members = [row for row, place in enumerate(places) if place == number]
+        counts.append(len(members))
+        means.append(np.mean([confidence[row] for row in members]) if members else None)
+        accuracies.append(np.mean([right[row] for row in members]) if members else None)
+        if members:
+            error += abs(accuracies[-1] - means[-1]) * len(members) / len(places)
+    return counts, means, accuracies, error

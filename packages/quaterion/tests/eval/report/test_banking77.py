@@ -144,6 +144,15 @@ def test_the_suspected_label_errors(case, checks, independent):
     assert len(checks.check_label_errors(case["figures"], case["search"], case["groups"], independent)) == 30
 
 
+def test_the_reliability(case, checks, independent):
+    found = case["figures"]["reliability"]
+    assert (found["objects"], found["left_out"]) == (len(case["texts"]), 0)
+    for name in MODELS:
+        kinds = found["kinds"]["neighbours"]
+        checks.check_neighbours(kinds[name], case["search"][name], case["groups"], independent, strays=4)
+    assert kinds["after"]["accuracy_of_all"] > kinds["before"]["accuracy_of_all"]
+
+
 def test_the_training_curve_is_what_the_logger_wrote(case):
     with next(case["path"].parent.glob("log/*/metrics.csv")).open(newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["train_loss"]]

@@ -55,9 +55,21 @@ def test_it_opens_without_a_word_a_request_or_a_sideways_scroll(browser, hostile
     assert browser.complaints() == []
     assert browser.requests() == [hostile_page.resolve().as_uri()]
     assert browser.evaluate("document.documentElement.scrollWidth") <= width
-    assert browser.evaluate("document.querySelectorAll('.chart svg, .chart canvas').length") == 7
+    assert browser.evaluate("document.querySelectorAll('.chart svg, .chart canvas').length") == 8
     background = browser.evaluate("getComputedStyle(document.body).backgroundColor")
     assert (sum(map(int, background[4:-1].split(","))) < 3 * 128) == dark
+
+
+def test_similarities_of_any_size_fit_a_phone(browser, group_case, tmp_path):
+    case = group_case()
+    for text, vector in case.after.documents.items():
+        case.after.documents[text] = vector * 1e30
+    path = tmp_path / "report.html"
+    Report(case.after, case.samples, distance_metric_name="dot_product", log_progress=False).save(path)
+    browser.events.clear()
+    browser.show(path, width=360)
+    assert browser.evaluate("document.documentElement.scrollWidth") <= 360
+    assert browser.complaints() == []
 
 
 def test_hostile_text_makes_no_elements(browser, hostile_page):

@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+import torch
 from scipy import stats
 
 from quaterion.eval.report import Report
+from quaterion_models.heads import SoftmaxEmbeddingsHead, SwitchHead
 
 MODELS = ("before", "after")
 
@@ -165,6 +167,76 @@ def check_label_errors(figures, search, groups, independent):
 def test_the_suspected_label_errors(groups, independent):
     names = [f"group {group}" for group in groups.groups]
     assert check_label_errors(groups.figures, groups.search, names, independent)
+
+
+def check_reliability(found, independent, right, places, confidence, strays=0):
+    """`strays` objects may lie in another bin, where equals make the neighbours or the edge a matter of a bit."""
+    counts, means, accuracies, error = independent.reliability(right, places, confidence)
+    assert np.abs(np.array(found["counts"]) - counts).sum() <= 2 * strays
+    assert sum(found["counts"]) == len(right)
+    for count, *values in zip(counts, found["confidence"], means, found["accuracy"], accuracies, strict=True):
+        close = 1e-6 + 2 * strays / max(count, 1)
+        assert values == [None] * 4 or values[0] == pytest.approx(values[1], abs=close)
+        assert values == [None] * 4 or values[2] == pytest.approx(values[3], abs=close)
+    assert found["ece"] == pytest.approx(error, abs=1e-6 + strays / len(right))
+    assert found["accuracy_of_all"] == pytest.approx(np.mean(right), abs=1e-9 + strays / len(right))
+
+
+def check_neighbours(found, search, groups, independent, strays=0):
+    votes = independent.votes(search, groups).values()
+    right, counts = [one for one, _ in votes], np.array([count for _, count in votes])
+    check_reliability(found, independent, right, (counts - 1).tolist(), (counts / 10).tolist(), strays)
+
+
+def test_the_reliability_of_the_neighbours(groups, independent):
+    found = groups.figures["reliability"]
+    assert (found["k"], found["objects"], found["left_out"]) == (10, 59, 1)
+    assert found["edges"] == pytest.approx([place / 10 for place in range(11)])
+    assert list(found["kinds"]) == ["neighbours"]
+    for name in MODELS:
+        check_neighbours(found["kinds"]["neighbours"][name], groups.search[name], groups.groups, independent)
+    # The vectors that know the groups better are right more often, so that the check can tell the two apart.
+    before, after = (found["kinds"]["neighbours"][name]["accuracy_of_all"] for name in MODELS)
+    assert before < after < 1
+
+
+def test_the_reliability_of_a_softmax_head(group_case, independent, table_model, read_page):
+    case = group_case()
+    torch.manual_seed(0)
+    head = SoftmaxEmbeddingsHead(output_groups=5, output_size_per_group=3, input_embedding_size=8)
+    with torch.no_grad():
+        vectors = head(3 * torch.from_numpy(case.vectors["after"]))
+    model = table_model(dict(zip(case.texts, vectors, strict=True)))
+    model.head = head
+    page = Report(model, case.samples, before=case.before, log_progress=False).to_html()
+    found = read_page(page).figures["reliability"]["kinds"]
+    assert (list(found["neighbours"]), list(found["head"])) == (["before", "after"], ["after"])
+    votes = independent.votes(independent.Search.of_groups(vectors.numpy(), case.groups), case.groups)
+    confidence = [independent.head_confidence(vectors[row].tolist(), 3) for row in votes]
+    places = [int(10 * one) for one in confidence]
+    assert len(set(places)) > 3
+    check_reliability(found["head"]["after"], independent, [right for right, _ in votes.values()], places, confidence)
+
+
+def test_of_a_model_with_sides_the_head_of_the_queries_says_how_sure_it_is(group_case):
+    case = group_case()
+    options = {"document": SoftmaxEmbeddingsHead(4, 2, 3), "query": SoftmaxEmbeddingsHead(2, 4, 3)}
+    case.after.head = SwitchHead(options, 3)
+    for text, vector in case.after.queries.items():
+        case.after.queries[text] = vector.view(2, 4).softmax(dim=1).flatten()
+    figures = Report(case.after, case.samples, log_progress=False).figures()
+    assert list(figures["reliability"]["kinds"]) == ["neighbours", "head"]
+
+
+def test_a_softmax_head_of_single_components_is_sure_of_everything_and_says_nothing(group_case):
+    case = group_case()
+    case.after.head = SoftmaxEmbeddingsHead(output_groups=8, output_size_per_group=1, input_embedding_size=3)
+    figures = Report(case.after, case.samples, log_progress=False).figures()
+    assert list(figures["reliability"]["kinds"]) == ["neighbours"]
+
+
+def test_pairs_have_no_groups_that_they_could_be_taken_for(pairs):
+    assert pairs.figures["reliability"] is None
 
 
 def test_the_correlations_of_scored_pairs(pairs):

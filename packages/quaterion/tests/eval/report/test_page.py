@@ -65,6 +65,18 @@ def test_the_page_forbids_itself_to_load_anything_or_to_run_other_scripts(table_
     assert not [tag for tag in page.tags if "src" in tag[1]]
 
 
+def test_a_long_training_log_keeps_the_page_small_and_its_table_right(group_case, read_page):
+    case = group_case()
+    log = [{"step": step, "train_loss": 2.0, "lr": 0.5} for step in range(100_000)]
+    log[12_345]["train_loss"] = 0.125
+    page = Report(case.after, case.samples, training_log=log, log_progress=False).to_html()
+    assert len(page.encode()) < 2_500_000
+    text = read_page(page).text
+    cells = ["train_loss", "100,000", "2", "0.125", "2", "2"]  # number of values, first, lowest, highest, last
+    assert "".join(cells) in text
+    assert "Of long curves only some values are drawn" in text
+
+
 def test_equal_figures_give_an_equal_page(table_model):
     figures = hostile_report(table_model).figures()
     assert render_page(figures) == render_page(figures)

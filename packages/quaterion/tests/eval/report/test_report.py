@@ -38,6 +38,33 @@ def test_wrong_arguments_are_refused_at_once(options, message):
         Report(None, [], **options)
 
 
+@pytest.mark.parametrize(
+    ("metrics", "message"),
+    [
+        ([RetrievalPrecision()], "metrics is a list; expected a dict of names to metrics."),
+        ({"p": "precision"}, "The metric 'p' is a str; expected one of quaterion.eval.group, quaterion.eval.pair or"),
+    ],
+)
+def test_metrics_that_are_none_are_refused_at_once(metrics, message):
+    with pytest.raises(TypeError, match=re.escape(message)):
+        Report(None, [], metrics=metrics)
+
+
+def test_titles_and_facts_may_be_anything_that_has_a_text(group_case):
+    case = group_case()
+    facts = {1: {2: 3, "none": None, "nan": float("nan")}}
+    figures = Report(case.after, case.samples, title=2026, facts=facts, log_progress=False).figures()
+    assert (figures["title"], figures["facts"]["1"]) == ("2026", {"2": 3, "none": "None", "nan": None})
+
+
+def test_vectors_whose_distances_overflow_still_make_a_page(group_case):
+    case = group_case()
+    for text, vector in case.after.documents.items():
+        case.after.documents[text] = vector * 1e30
+    page = Report(case.after, case.samples, distance_metric_name="euclidean", log_progress=False).to_html()
+    assert "Suspected label errors" in page
+
+
 def test_a_metric_of_pairs_on_groups_says_which_to_use(group_case):
     case = group_case()
     report = Report(case.after, case.samples, metrics={"rho": SpearmanCorrelation()}, log_progress=False)
@@ -84,7 +111,7 @@ def test_every_distance_counts_every_pair(group_case, distance):
 def test_umap_that_is_asked_for_and_missing_is_told(monkeypatch):
     monkeypatch.setitem(sys.modules, "umap", None)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(ImportError, match="umap is not installed. Type: pip install umap-learn"):
+    with pytest.raises(ImportError, match=r"umap is not installed. Type: pip install .quaterion\[umap\]."):
         project(torch.eye(30), method="umap")
 
 
@@ -104,3 +131,18 @@ def test_umap_gets_the_seed_and_the_vectors(monkeypatch):
     assert found.method == "umap" and found.explained is None
     assert asked["random_state"] == 7 and asked["metric"] == "cosine" and asked["n_neighbors"] == 15
     assert torch.equal(found.points, torch.eye(30)[:, :2].double())
+    assert [project(torch.eye(count), method="umap").method for count in (4, 5)] == ["pca", "umap"]
+    assert [project(torch.eye(count), method="auto").method for count in (19, 20)] == ["pca", "umap"]
+
+
+@pytest.mark.slow
+def test_the_real_umap_keeps_far_clusters_apart_and_repeats_itself():
+    pytest.importorskip("umap", reason="needs UMAP: pip install quaterion[umap]")
+    vectors = torch.randn(60, 8, generator=torch.Generator().manual_seed(0)) / 10
+    vectors[:30, 0] += 5
+    vectors[30:, 1] += 5
+    found = project(vectors, method="umap", seed=3)
+    assert torch.equal(found.points, project(vectors, method="umap", seed=3).points)
+    distances = torch.cdist(found.points, found.points)
+    same = torch.block_diag(torch.ones(30, 30), torch.ones(30, 30)).bool()
+    assert distances[same].max() < distances[~same].min()

@@ -34,6 +34,15 @@ def test_arrays_are_described_and_not_printed():
     assert show(np.zeros((3, 4), np.float32)).text == "ndarray [3, 4] of float32"
 
 
+def test_objects_that_have_no_text_are_described_by_their_type():
+    class Mute:
+        def __repr__(self):
+            raise RuntimeError("nothing to say")
+
+    assert show(Mute()).text == "a Mute"
+    assert show(np.float32).text == repr(np.float32)
+
+
 def test_many_texts_fit_their_budget_whatever_is_in_them():
     texts = ["<" * 1000, "\u65e5" * 1000, "plain " * 200] * 100
     clipped = clip_all(texts, longest=160, budget=60_000)

@@ -12,12 +12,38 @@ from quaterion.eval.report.training_log import training_curves
 
 def test_values_that_are_not_finite_are_left_out_and_counted():
     log = [{"epoch": 0, "loss": float("nan")}, {"epoch": 1, "loss": 0.5}, {"epoch": 2, "loss": float("inf")}]
-    assert training_curves(log) == {"axis": "epoch", "curves": {"loss": {"x": [1], "y": [0.5]}}, "left_out": 2}
+    curve = {"x": [1], "y": [0.5], "count": 1, "lowest": 0.5, "highest": 0.5}
+    assert training_curves(log) == {"axis": "epoch", "curves": {"loss": curve}, "left_out": 2, "thinned": False}
 
 
 def test_tensors_count_as_their_numbers_and_entries_without_an_axis_go_by_position():
     found = training_curves([{"loss": torch.tensor(0.5)}, {"loss": 0.25}])
-    assert found == {"axis": "entry", "curves": {"loss": {"x": [0, 1], "y": [0.5, 0.25]}}, "left_out": 0}
+    curve = {"x": [0, 1], "y": [0.5, 0.25], "count": 2, "lowest": 0.25, "highest": 0.5}
+    assert found == {"axis": "entry", "curves": {"loss": curve}, "left_out": 0, "thinned": False}
+
+
+def test_long_curves_are_thinned_and_keep_their_ends_and_their_extremes():
+    log = [{"step": step, "loss": 1.0 + step % 2, "lr": 0.1} for step in range(30_001)]
+    log[777]["loss"] = -5.0  # between two of the values that are kept
+    found = training_curves(log)
+    loss = found["curves"]["loss"]
+    assert (loss["count"], loss["lowest"], loss["highest"]) == (30_001, -5.0, 2.0)
+    assert len(loss["x"]) == len(loss["y"]) == 5_000 and found["thinned"]
+    assert (loss["x"][0], loss["x"][-1]) == (0, 30_000) and loss["x"] == sorted(set(loss["x"]))
+    assert all(log[x]["loss"] == y for x, y in zip(loss["x"], loss["y"], strict=True))
+    assert {late - early for early, late in zip(loss["x"], loss["x"][1:], strict=False)} == {6, 7}
+
+
+def test_however_many_curves_there_are_each_keeps_some_values():
+    found = training_curves([{f"metric {number}": 1.0 for number in range(1000)}] * 50)
+    assert {len(curve["x"]) for curve in found["curves"].values()} == {20}
+
+
+def test_endless_names_are_clipped_and_those_that_begin_alike_stay_apart():
+    names = ["x" * 5000 + ending for ending in "abc"]
+    found = training_curves([{name: float(place) for place, name in enumerate(names)}])["curves"]
+    assert [curve["y"] for curve in found.values()] == [[0.0], [1.0], [2.0]]
+    assert max(map(len, found)) < 100
 
 
 def test_a_folder_of_csv_logger_gives_what_was_logged(tmp_path, make_trainer):
@@ -38,7 +64,9 @@ def test_a_folder_of_csv_logger_gives_what_was_logged(tmp_path, make_trainer):
         logger = CSVLogger(tmp_path, name="log")
         make_trainer(max_epochs=1, logger=logger, log_every_n_steps=1).fit(Model(), loader)
     found = training_curves(tmp_path / "log")
-    assert found["curves"] == {"train_loss": {"x": [0, 1, 2, 3], "y": [0.0, 1.0, 2.0, 3.0]}}
+    assert list(found["curves"]) == ["train_loss"]
+    assert found["curves"]["train_loss"]["x"] == [0, 1, 2, 3]
+    assert found["curves"]["train_loss"]["y"] == [0.0, 1.0, 2.0, 3.0]
     assert found["axis"] == "step"
 
 

@@ -121,7 +121,7 @@ def _candidates(table: Table, role: str) -> list[str]:
 
 
 def _single(names: list[str]) -> str | None:
-    return names[0] if len(names) == 1 else None
+    return names[0] if len(set(names)) == 1 else None  # one that stands twice is told when all roles are known
 
 
 def _plain(name: str) -> str:

@@ -29,6 +29,8 @@ def delimited_table(path: Path, delimiter: str | None = None) -> Table:
         OSError: It cannot be read.
     """
     lines = file_lines(path)
+    if lines[0].lstrip().startswith(('{"', "[{")):
+        raise ValueError(f'{path.name} holds JSON. Give it the suffix .jsonl, or pass format="jsonl".')
     delimiter = delimiter or _likely_delimiter(lines)
     place, header = next(_records(lines, delimiter))
     if isinstance(header, Fault):
@@ -55,7 +57,7 @@ def _rows(lines: list[str], delimiter: str, columns: list[str], skip: int, wante
         if len(fields) == width and not isinstance(fields, Fault):
             yield place, pick(fields)
         elif isinstance(fields, Fault):
-            number = _field_of_quote(lines[place - 1], delimiter)
+            number = _field_to_blame(lines[place - 1], delimiter)
             yield place, Fault(columns[number] if number < width else None, fields.problem)
         elif len(fields) > width and not any(fields[width:]):  # delimiters at the end of a line
             yield place, pick(fields[:width])
@@ -93,8 +95,15 @@ def _quote_problem(error: str) -> str:
     return 'text follows a closing quote; double the quotes ("") that are part of a quoted text'
 
 
-def _field_of_quote(line: str, delimiter: str) -> int:
-    """Number of the field of a line whose quotes are wrong: text follows the closing one, or there is none."""
+def _field_to_blame(line: str, delimiter: str) -> int:
+    """Number of the field that makes a line unreadable.
+
+    It is too long, or its quotes are wrong: text follows the closing one, or there is none.
+    """
+    lengths = map(len, line.split(delimiter))
+    long = next((number for number, length in enumerate(lengths) if length > csv.field_size_limit()), None)
+    if long is not None:
+        return long
     number, start = 0, 0
     while start < len(line) and (line[start] != '"' or (end := _closing_quote(line, start)) > 0):
         end = line.find(delimiter, start) if line[start] != '"' else end + 1

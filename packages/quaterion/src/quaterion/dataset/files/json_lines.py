@@ -28,6 +28,8 @@ def json_table(path: Path) -> Table:
             content = json.loads("".join(lines))
         except json.JSONDecodeError as error:
             raise ValueError(f"{path.name}, line {error.lineno:,}: {_problem(error, cut=False)}.") from None
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"{path.name} {_unread(error)}.") from None
         return record_table(path.name, "item", [_numbered(place, one) for place, one in enumerate(content)])
     last = len(lines) - (not lines[-1].endswith("\n"))
     rows = [(place, _parsed(line, cut=place > last)) for place, line in enumerate(lines, start=1) if line.strip()]
@@ -43,6 +45,9 @@ def record_table(name: str, unit: str, rows: Sequence[tuple[int, Any]], *, only_
         rows: Place and dictionary of each row, or what is wrong with it.
         only_text: See `Table`.
 
+    Raises:
+        ValueError: There is no row, or none that is a dictionary.
+
     Example:
         >>> table = record_table("a list", "item", [(0, {"a": 1}), (1, {"a": 2, "b": 3})])
         >>> table.columns, next(table.rows(["a"]))
@@ -52,6 +57,8 @@ def record_table(name: str, unit: str, rows: Sequence[tuple[int, Any]], *, only_
     for _, record in rows:
         if isinstance(record, dict):
             names.update(dict.fromkeys(record))
+    if not names:
+        raise ValueError(_no_record(name, unit, rows))
     columns = [str(one) for one in names]
 
     def values(wanted: Sequence[str]) -> Iterator[Row]:
@@ -63,13 +70,28 @@ def record_table(name: str, unit: str, rows: Sequence[tuple[int, Any]], *, only_
     return Table(name, unit, columns, values, only_text=only_text)
 
 
+def _no_record(name: str, unit: str, rows: Sequence[tuple[int, Any]]) -> str:
+    faults = [(place, record) for place, record in rows if isinstance(record, Fault)]
+    if not faults:
+        return f"{name} has no rows with fields; expected one for each sample."
+    place, fault = faults[0]
+    return f"{name}, {unit} {place:,}: {fault.problem}.{' No other row is one either.' if len(faults) > 1 else ''}"
+
+
 def _parsed(line: str, *, cut: bool) -> Any:
     try:
         return _checked(json.loads(line))
     except json.JSONDecodeError as error:
         return Fault(None, _problem(error, cut=cut))
-    except RecursionError:
-        return Fault(None, "JSON is nested too deeply; expected an object of plain fields")
+    except (ValueError, RecursionError) as error:
+        return Fault(None, _unread(error))
+
+
+def _unread(error: ValueError | RecursionError) -> str:
+    """Of JSON that is well formed, and that Python does not read."""
+    if isinstance(error, RecursionError):
+        return "holds JSON that is nested too deeply; expected objects of plain fields"
+    return "holds a number of thousands of digits; expected numbers of usual size, or texts in quotes"
 
 
 def _numbered(place: int, record: Any) -> tuple[int, Any]:
@@ -83,5 +105,5 @@ def _checked(record: Any) -> Any:
 
 
 def _problem(error: json.JSONDecodeError, *, cut: bool) -> str:
-    where = f"this is no JSON ({error.msg}, column {error.colno:,})"
-    return f"{where}; the file seems to be cut off here" if cut else f"{where}; expected an object on a line of its own"
+    advice = "the file seems to be cut off here" if cut else "expected an object on each line, or one list of objects"
+    return f"this is no JSON ({error.msg}, column {error.colno:,}); {advice}"

@@ -77,7 +77,9 @@ def _memory_table(source: Any) -> Table:
     if isinstance(names, list):
         if hasattr(source, "to_pylist"):  # pyarrow
             return column_table(name, names, lambda column: source.column(column).to_pylist())
-        return column_table(name, names, lambda column: list(source[column]))  # Hugging Face
+        # Hugging Face, with plain values instead of the tensors or arrays that its format may ask for.
+        plain = source.with_format(None) if hasattr(source, "with_format") else source
+        return column_table(name, names, lambda column: list(plain[column]))
     if isinstance(source, Mapping) or not isinstance(source, Iterable):
         raise TypeError(
             f"The data is {name}; expected the path of a file, a list of dictionaries, a frame of pandas or polars, or "

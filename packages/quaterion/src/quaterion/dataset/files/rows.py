@@ -5,12 +5,14 @@ from collections.abc import Hashable, Sequence
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from quaterion.dataset.files.columns import Roles
 from quaterion.dataset.files.samples import Remark, RemarkKind
 from quaterion.dataset.files.scores import score_of
 from quaterion.dataset.files.table import MISSING, Table
 from quaterion.dataset.files.text_lines import byte_problem
+from quaterion.dataset.labels import group_id
 from quaterion.dataset.similarity_samples import SimilarityGroupSample, SimilarityPairSample
 from quaterion_models.content_key import content_key
 
@@ -82,6 +84,8 @@ class GroupRows(SampleRows):
     def add(self, place: int, values: Sequence[Any]) -> None:
         """See `SampleRows.add`."""
         obj, group = values
+        if isinstance(group, np.generic | Tensor) and group.ndim == 0:
+            group = group.item()
         if not self._usable(place, self._text, obj) or not self._has_group(place, group):
             return
         group = group.strip() if isinstance(group, str) else group
@@ -95,13 +99,15 @@ class GroupRows(SampleRows):
         self.samples.append(SimilarityGroupSample(obj, group))
 
     def _has_group(self, place: int, group: Any) -> bool:
-        if isinstance(group, Hashable) and not isinstance(group, str) and not _is_empty(group) and group is not MISSING:
-            return True
         if isinstance(group, str) or group is MISSING or _is_empty(group):
             return self._usable(place, self._group, group)
-        kind = type(group).__name__
-        self.remark("bad", place, self._group, f"a {kind} is no group; expected a text or a number")
-        return False
+        try:
+            group_id(group)
+        except (TypeError, ValueError):
+            what = "an int of more than 64 bits" if isinstance(group, int) else f"a {type(group).__name__}"
+            self.remark("bad", place, self._group, f"{what} is no group; expected a text or a number")
+            return False
+        return True
 
 
 class PairRows(SampleRows):

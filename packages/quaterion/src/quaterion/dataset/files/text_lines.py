@@ -12,7 +12,15 @@ BINARY = {
     b"\x1f\x8b": "packed with gzip; unpack it first",
     b"\x28\xb5\x2f\xfd": "packed with zstd; unpack it first",
     b"PAR1": 'a Parquet file; give it the suffix .parquet, or pass format="parquet"',
+    b"%PDF": "a PDF; save its table as CSV (UTF-8)",
+    b"<!doctype html": "a web page; download the file that it shows",
+    b"<html": "a web page; download the file that it shows",
+    b"version https://git-lfs": "the pointer of Git LFS to a file; fetch the file itself with: git lfs pull",
 }
+"""How files begin that are no table of texts, in lower case where case does not matter."""
+
+NULL_SHARE = 0.1
+"""Share of null characters above which a file is in an encoding that has not been told."""
 
 
 def file_lines(path: Path) -> list[str]:
@@ -32,7 +40,7 @@ def file_lines(path: Path) -> list[str]:
     """
     content = path.read_bytes()
     for magic, what in BINARY.items():
-        if content.startswith(magic):
+        if content.startswith(magic) or content[: len(magic)].lower() == magic:
             raise ValueError(f"{path.name} is {what}.")
     utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     try:
@@ -41,6 +49,11 @@ def file_lines(path: Path) -> list[str]:
         raise ValueError(
             f"{path.name} begins like UTF-16 text and is none ({error.reason}). Save it as UTF-8."
         ) from None
+    if text.count("\0") > NULL_SHARE * len(text):
+        raise ValueError(
+            f"{path.name} is full of null characters, as text is in UTF-16 or UTF-32 without a byte order mark, or "
+            "what is no text. Save it as UTF-8."
+        )
     if not text.strip():
         raise ValueError(f"{path.name} is empty; expected a row for each sample.")
     # Not splitlines(), which ends lines at characters that are part of a text, such as U+2028.

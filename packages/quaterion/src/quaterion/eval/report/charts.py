@@ -30,6 +30,9 @@ def charts(figures: dict[str, Any]) -> dict[str, Chart]:
     """
     found = {f"histogram-{name}": chart for name, chart in _histograms(figures["histograms"]).items()}
     found["recall"] = _recall(figures["recall"])
+    if figures["reliability"]:
+        for kind, curves in figures["reliability"]["kinds"].items():
+            found[f"reliability-{kind}"] = _reliability(curves)
     for name in ("before", "after"):
         if name in figures["map"]:
             found[f"map-{name}"] = _map(figures["map"]["groups"], len(figures["map"]["row"]))
@@ -56,15 +59,15 @@ def _histograms(histograms: dict[str, Any]) -> dict[str, Chart]:
             "mark": {"type": "bar", "opacity": 0.62, "binSpacing": 0, "cursor": "default"},
             "encoding": {
                 "x": {"field": "low", "type": "quantitative", "title": "similarity", "bin": {"binned": True},
-                      "scale": {"domain": [low, high], "nice": False}, "axis": {"tickCount": 6, "format": ".2~f"}},
+                      "scale": {"domain": [low, high], "nice": False}, "axis": {"tickCount": 6, "format": ".4~g"}},
                 "x2": {"field": "high"},
                 "y": {"field": "share", "type": "quantitative", "title": "share of the pairs", "stack": None,
                       "scale": {"domain": [0, highest]}, "axis": {"format": ".0%", "tickCount": 4}},
                 "color": colour,
                 "tooltip": [
                     {"field": "pairs", "title": "pairs"},
-                    {"field": "low", "title": "from", "format": ".2f"},
-                    {"field": "high", "title": "to", "format": ".2f"},
+                    {"field": "low", "title": "from", "format": ".4~g"},
+                    {"field": "high", "title": "to", "format": ".4~g"},
                     {"field": "count", "title": "count", "format": ","},
                     {"field": "share", "title": "share", "format": ".2%"},
                 ],
@@ -110,6 +113,48 @@ def _recall(curve: dict[str, Any]) -> Chart:
     }  # fmt: skip
 
 
+def _reliability(curves: dict[str, Any]) -> Chart:
+    rows = [
+        {"model": name, "confidence": confidence, "accuracy": accuracy, "count": count}
+        for name in ("before", "after")
+        if name in curves
+        for confidence, accuracy, count in zip(
+            curves[name]["confidence"], curves[name]["accuracy"], curves[name]["counts"], strict=True
+        )
+        if count
+    ]
+    share: Chart = {"type": "quantitative", "scale": {"domain": [0, 1]}, "axis": {"format": ".0%", "tickCount": 5}}
+    models = _models([name for name in ("before", "after") if name in curves])
+    return {
+        "width": "container",
+        "height": 260,
+        "data": {"values": rows},
+        "encoding": {
+            "x": {"field": "confidence", "title": "confidence", **share},
+            "y": {"field": "accuracy", "title": "right", **share},
+        },
+        "layer": [
+            {"data": {"values": [{"confidence": end, "accuracy": end} for end in (0, 1)]},
+             "mark": {"type": "line", "color": "var(--muted)", "strokeDash": [2, 4], "strokeWidth": 1.25}},
+            {"mark": {"type": "line", "strokeWidth": 2.25}, "encoding": models},
+            {
+                "mark": {"type": "circle", "opacity": 0.85},
+                "encoding": {
+                    "color": models["color"],
+                    "size": {"field": "count", "type": "quantitative", "legend": None,
+                             "scale": {"range": [16, 320], "zero": True}},
+                    "tooltip": [
+                        {"field": "model"},
+                        {"field": "confidence", "format": ".3f"},
+                        {"field": "accuracy", "title": "right", "format": ".3f"},
+                        {"field": "count", "title": "objects", "format": ","},
+                    ],
+                },
+            },
+        ],
+    }  # fmt: skip
+
+
 def _models(models: list[str]) -> Chart:
     """Colour and dashes of the curves; one curve needs no legend."""
     legend = {"orient": "top", "symbolType": "stroke", "symbolStrokeWidth": 2.25} if len(models) > 1 else None
@@ -152,7 +197,8 @@ def _map(groups: list[str], num_points: int) -> Chart:
 def _training(training: TrainingCurves) -> list[Chart]:
     axis = training["axis"]
     found: list[Chart] = []
-    for family, names in families(list(training["curves"])).items():
+    drawn = [name for name, curve in training["curves"].items() if curve["y"]]
+    for family, names in families(drawn).items():
         rows = [
             {"x": x, "y": y, "logged": name}
             for name in names

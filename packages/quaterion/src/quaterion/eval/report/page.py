@@ -88,10 +88,17 @@ def _environment() -> "Environment":
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["score"] = lambda value: _with_minus(f"{value:.3f}")
+    environment.filters["score"] = _score
     environment.filters["gain"] = lambda value: _with_minus(f"{value:+.3f}")
     environment.filters["number"] = _number
     return environment
+
+
+def _score(value: float | None) -> str:
+    """Three decimals; of dot products, which may be of any size, three digits."""
+    if value is None:
+        return "none"
+    return _with_minus(f"{value:.3f}" if abs(value) < 1e4 else f"{value:.3g}")
 
 
 def _number(value: Any) -> str:

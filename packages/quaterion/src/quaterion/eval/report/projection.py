@@ -9,7 +9,7 @@ from torch import Tensor
 
 from quaterion.functional.similarity import prepare
 
-__all__ = ["Method", "Projection", "pca", "project"]
+__all__ = ["Method", "Projection", "check_projection", "pca", "project"]
 
 Method = Literal["auto", "pca", "umap"]
 
@@ -28,12 +28,33 @@ class Projection(NamedTuple):
     explained: float | None
 
 
+def check_projection(method: str) -> None:
+    """Makes sure that a map can be made, before the work begins.
+
+    Args:
+        method: How it shall be made.
+
+    Raises:
+        ImportError: UMAP is asked for and not installed.
+        ValueError: The method is unknown.
+    """
+    if method not in ("auto", "pca", "umap"):
+        raise ValueError(f"projection={method!r}; expected 'auto', 'pca' or 'umap'.")
+    if method == "umap" and not _umap_installed():
+        raise ImportError('umap is not installed. Type: pip install "quaterion[umap]" (or choose the projection "pca")')
+
+
+def _umap_installed() -> bool:
+    return importlib.util.find_spec("umap") is not None
+
+
 def project(embeddings: Tensor, *, method: Method = "auto", metric: str = "cosine", seed: int = 0) -> Projection:
     """Maps embeddings to the plane.
 
     Args:
         embeddings: `[N, D]`.
-        method: `"auto"` takes UMAP where it is installed and there are enough points for it.
+        method: `"auto"` takes UMAP where it is installed and there are 20 points or more. Of fewer than 5 points, of
+            which UMAP can make nothing, the map is by PCA whatever was asked for.
         metric: How embeddings are compared: for cosine they are scaled to length 1 first.
         seed: Seed of UMAP.
 
@@ -48,13 +69,10 @@ def project(embeddings: Tensor, *, method: Method = "auto", metric: str = "cosin
         >>> project(torch.eye(3), method="pca").points.shape
         torch.Size([3, 2])
     """
-    if method not in ("auto", "pca", "umap"):
-        raise ValueError(f"projection={method!r}; expected 'auto', 'pca' or 'umap'.")
+    check_projection(method)
     vectors = prepare(embeddings, metric)
-    if method == "pca" or (method == "auto" and (importlib.util.find_spec("umap") is None or len(vectors) < 20)):
+    if method == "pca" or len(vectors) < 5 or (method == "auto" and (not _umap_installed() or len(vectors) < 20)):
         return pca(vectors)
-    if importlib.util.find_spec("umap") is None:
-        raise ImportError("umap is not installed. Type: pip install umap-learn (or choose the projection 'pca')")
     umap = importlib.import_module("umap")
     neighbours = min(15, len(vectors) - 1)
     reducer = umap.UMAP(

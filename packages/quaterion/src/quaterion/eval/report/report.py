@@ -9,14 +9,17 @@ from typing import Any
 import torch
 
 from quaterion.distances import Distance
+from quaterion.eval.base_metric import RetrievalMetric
 from quaterion.eval.report import figures as parts
 from quaterion.eval.report.facts import model_facts, software_facts
 from quaterion.eval.report.measuring import Measurement, Metric, measure
 from quaterion.eval.report.object_map import object_map
-from quaterion.eval.report.projection import Method
+from quaterion.eval.report.projection import Method, check_projection
+from quaterion.eval.report.reliability_figures import reliability_figures
 from quaterion.eval.report.report_data import ReportData
 from quaterion.eval.report.shown_object import clip
 from quaterion.eval.report.training_log import training_curves
+from quaterion.eval.scored import ScoredPairMetric
 
 __all__ = ["Report"]
 
@@ -25,8 +28,9 @@ class Report:
     """Shows what a model does on a data set, and what it did before it was tuned, in one HTML file.
 
     The file holds the comparison table, similarities of matching and other pairs, recall@k, a map, the queries that
-    are served worst, suspected label errors, training curves, and facts about data and model. It loads nothing. All of
-    its figures stand in it once more as JSON, in the element with the id `figures`.
+    are served worst, training curves, and facts about data and model; of groups also how far confidence can be relied
+    on, and suspected label errors. It loads nothing. All of its figures stand in it once more as JSON, in the element
+    with the id `figures`.
 
     In a data set of groups every object is searched among all others. In one of pairs every first object is searched
     among all second objects and explicit negatives.
@@ -55,6 +59,8 @@ class Report:
 
     Raises:
         ValueError: An argument is out of range.
+        TypeError: A metric is none.
+        ImportError: UMAP is asked for and not installed.
 
     Example:
         >>> from quaterion.dataset import SimilarityGroupSample
@@ -98,10 +104,9 @@ class Report:
         for name, value in (("num_worst", num_worst), ("num_suspects", num_suspects)):
             if value < 0:
                 raise ValueError(f"{name}={value}; expected how many to show, 0 for none.")
-        if projection not in ("auto", "pca", "umap"):
-            raise ValueError(f"projection={projection!r}; expected 'auto', 'pca' or 'umap'.")
-        if metrics is not None and not metrics:
-            raise ValueError("metrics is empty; expected names to metrics, or None for the usual ones.")
+        check_projection(projection)
+        if metrics is not None:
+            _check_metrics(metrics)
         self.model = model
         self.dataset = dataset
         self.before = before
@@ -172,11 +177,14 @@ class Report:
         data = ReportData.read(self.dataset)
         before = None if self.before is None else self._measure(data, self.before)
         after = self._measure(data, self.model)
+        measured = {"after": (self.model, after)}
+        if before is not None:
+            measured = {"before": (self.before, before), **measured}
         distance = self.distance_metric_name
         evaluation = after.evaluation
         found = {
             "format_version": 1,
-            "title": clip(self.title, 120),
+            "title": clip(str(self.title), 120),
             "kind": data.kind,
             "distance": str(distance.value),
             "queries": {
@@ -189,6 +197,7 @@ class Report:
             "comparison": parts.comparison(after, before),
             "histograms": parts.histograms(after, before, distance),
             "recall": parts.recall_curve(after, before),
+            "reliability": reliability_figures(data, measured, distance=distance),
             "map": object_map(data, after, before, method=self.projection, metric=str(distance.value), seed=self.seed),
             "worst": parts.worst(data, after, before, distance=distance, count=self.num_worst),
             # A model that was trained on wrong labels has begun to believe them.
@@ -205,8 +214,8 @@ class Report:
             facts["model before"] = model_facts(self.before)
         facts |= {"software": software_facts(), **self.facts}
         return {
-            clip(heading, 60): {
-                clip(name, 60): value if isinstance(value, int | float) else clip(str(value), 300)
+            clip(str(heading), 60): {
+                clip(str(name), 60): value if isinstance(value, int | float) else clip(str(value), 300)
                 for name, value in named.items()
             }
             for heading, named in facts.items()
@@ -215,6 +224,19 @@ class Report:
     def _measure(self, data: ReportData, model: Any) -> Measurement:
         sampler = data.sampler(**self._sampling)
         return measure(data, model, sampler, metrics=self.metrics, distance=self.distance_metric_name)
+
+
+def _check_metrics(metrics: Any) -> None:
+    if not isinstance(metrics, Mapping):
+        raise TypeError(f"metrics is a {type(metrics).__name__}; expected a dict of names to metrics.")
+    if not metrics:
+        raise ValueError("metrics is empty; expected names to metrics, or None for the usual ones.")
+    for name, metric in metrics.items():
+        if not isinstance(metric, RetrievalMetric | ScoredPairMetric):
+            raise TypeError(
+                f"The metric {name!r} is a {type(metric).__name__}; expected one of quaterion.eval.group, "
+                "quaterion.eval.pair or quaterion.eval.scored, such as RetrievalPrecision(k=1)."
+            )
 
 
 def _without_nan(value: Any) -> Any:

@@ -57,10 +57,13 @@ def show(obj: Any, *, longest: int = 300, thumbnail: int = 64) -> ShownObject:
     pil = sys.modules.get("PIL.Image")  # whoever has such an object has imported it
     if pil is not None and isinstance(obj, pil.Image):
         return ShownObject(f"image of {obj.width} \N{MULTIPLICATION SIGN} {obj.height}", _thumbnail(obj, thumbnail))
-    shape = getattr(obj, "shape", None)
-    if shape is not None and hasattr(obj, "dtype"):
-        return ShownObject(f"{type(obj).__name__} {list(shape)} of {obj.dtype}")
-    return ShownObject(clip(repr(obj), longest))
+    try:
+        shape = getattr(obj, "shape", None)
+        if isinstance(shape, tuple) and hasattr(obj, "dtype"):
+            return ShownObject(f"{type(obj).__name__} {list(shape)} of {obj.dtype}")
+        return ShownObject(clip(repr(obj), longest))
+    except Exception:  # noqa: BLE001 - whatever a user's class raises, the page can do without its text
+        return ShownObject(f"a {type(obj).__name__}")
 
 
 def clip(text: str, longest: int) -> str:

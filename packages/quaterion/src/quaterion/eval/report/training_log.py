@@ -7,10 +7,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from quaterion.eval.report.shown_object import clip
+
 __all__ = ["TrainingCurves", "training_curves"]
 
 TrainingCurves = dict[str, Any]
-"""`{"axis": name of x, "curves": {logged name: {"x": [...], "y": [...]}}, "left_out": values that are not finite}`."""
+"""`{"axis": name of x, "curves": {logged name: {"x", "y", "count", "lowest", "highest"}}, "left_out": values that are
+not finite, "thinned": whether curves hold fewer than `count` values}`."""
+
+MAX_POINTS, LEAST_POINTS = 10_000, 20
+"""Values of all curves together that the page holds, and of each one at least."""
 
 _AXES = ("step", "epoch")
 _STAGE = re.compile(r"^(train|validation|val|test)[_/]|[_/](train|validation|val|test)$")
@@ -25,7 +31,7 @@ def training_curves(log: str | Path | Iterable[Mapping[str, Any]]) -> TrainingCu
             `"epoch"` is the horizontal axis, or else the position.
 
     Returns:
-        The curves, ready for JSON.
+        The curves, ready for JSON. Of long ones they hold values at equal distances, the first and the last included.
 
     Raises:
         FileNotFoundError: The folder has no `metrics.csv`.
@@ -35,7 +41,7 @@ def training_curves(log: str | Path | Iterable[Mapping[str, Any]]) -> TrainingCu
     Example:
         >>> log = [{"step": 0, "train_loss": 0.9}, {"step": 1, "train_loss": 0.5, "validation_loss": 0.6}]
         >>> training_curves(log)["curves"]["train_loss"]
-        {'x': [0, 1], 'y': [0.9, 0.5]}
+        {'x': [0, 1], 'y': [0.9, 0.5], 'count': 2, 'lowest': 0.5, 'highest': 0.9}
     """
     where = "The training log"
     if isinstance(log, str | Path):
@@ -47,14 +53,39 @@ def training_curves(log: str | Path | Iterable[Mapping[str, Any]]) -> TrainingCu
     if not names:
         raise ValueError(f"{where} holds no values. Expected at least one besides {' and '.join(_AXES)}.")
     axis = next((axis for axis in _AXES if any(axis in row for row in rows)), "entry")
-    curves = {}
+    most = max(LEAST_POINTS, MAX_POINTS // len(names))
+    curves: dict[str, Any] = {}
     left_out = 0
     for name in names:
         points = [(row.get(axis, place), row[name]) for place, row in enumerate(rows) if name in row]
         finite = [(x, y) for x, y in points if math.isfinite(x) and math.isfinite(y)]
         left_out += len(points) - len(finite)
-        curves[name] = {"x": [x for x, _ in finite], "y": [y for _, y in finite]}
-    return {"axis": axis, "curves": curves, "left_out": left_out}
+        curves[_shown_name(name, curves)] = _curve(finite, most)
+    thinned = any(len(curve["x"]) < curve["count"] for curve in curves.values())
+    return {"axis": axis, "curves": curves, "left_out": left_out, "thinned": thinned}
+
+
+def _curve(points: list[tuple[float, float]], most: int) -> dict[str, Any]:
+    values = [y for _, y in points]
+    if len(points) > most:
+        points = [points[place * (len(points) - 1) // (most - 1)] for place in range(most)]
+    return {
+        "x": [x for x, _ in points],
+        "y": [y for _, y in points],
+        "count": len(values),
+        "lowest": min(values, default=None),
+        "highest": max(values, default=None),
+    }
+
+
+def _shown_name(name: str, taken: Mapping[str, Any]) -> str:
+    """The name, clipped, and told apart from others that are clipped to the same."""
+    shown = clipped = clip(name, 60)
+    number = 1
+    while shown in taken:
+        number += 1
+        shown = f"{clipped} ({number})"
+    return shown
 
 
 def families(names: Sequence[str]) -> dict[str, list[str]]:
