@@ -143,6 +143,39 @@ def evaluation(measured: dict[str, Any]) -> str:
     )
 
 
+def encode(measured: dict[str, Any]) -> str:
+    figures: list[tuple[str, str]] = []
+    if "speed" in measured:
+        speed = measured["speed"]
+        figures += [
+            (f"{speed['texts']:,} short texts", f"{speed['texts_per_second']:,.0f} texts a second"),
+            ("... against `SentenceTransformer.encode`", f"{speed['ratio']:.2f} of the time"),
+            ("... `encode_stream` against it", f"{speed['stream_ratio']:.2f} of the time"),
+        ]
+    if "single" in measured:
+        single = measured["single"]
+        figures += [
+            ("one text at a time", f"{single['milliseconds']:.0f} ms"),
+            ("... against `SentenceTransformer.encode`", f"{single['ratio']:.2f} of the time"),
+        ]
+    if "processes" in measured:
+        several = measured["processes"]
+        figures += [
+            (f"{several['processes']} processes, one thread each", f"{several['ratio']:.2f} of one process's time"),
+            ("... of which starting them takes", f"{several['seconds_to_start']:.1f} s"),
+            ("... without starting them", f"{several['ratio_without_start']:.2f} of one process's time"),
+        ]
+    if "memory" in measured:
+        memory = measured["memory"]
+        vectors = f"{memory['rows']:,} vectors of 384, {memory['result_mib']:.0f} MiB"
+        figures += [
+            (f"memory that `encode` takes for {vectors}", f"{memory['encode_mib']:.0f} MiB"),
+            ("... and `encode_stream`", f"{memory['encode_stream_mib']:.0f} MiB"),
+        ]
+    rows = [f"| {name} | {value} |" for name, value in figures]
+    return "\n".join([_machine(measured["machine"]), "", "| what | measured |", "|---|---|", *rows])
+
+
 TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
     "loss_quality": loss_quality,
     "losses": losses,
@@ -150,6 +183,7 @@ TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
     "label_errors": label_errors,
     "mining": mining,
     "evaluation": evaluation,
+    "encode": encode,
 }
 
 

@@ -443,9 +443,9 @@ class _Walker:
 
 def _own_fingerprint(obj: Any) -> Callable[[], str] | None:
     from quaterion_models.encoders.encoder import Encoder
-    from quaterion_models.encoders.sentence_transformer_tokenizer import SentenceTransformerTokenizer
+    from quaterion_models.encoders.pretrained_collate import PretrainedCollate
 
-    return obj.fingerprint if isinstance(obj, (Encoder, SentenceTransformerTokenizer)) else None
+    return obj.fingerprint if isinstance(obj, (Encoder, PretrainedCollate)) else None
 
 
 def _attributes_of(obj: Any) -> Iterator[tuple[str, Any]]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Self, cast, overload
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, cast, overload
 
 import numpy as np
 import torch
@@ -14,14 +15,29 @@ from torch import Tensor, nn
 
 from quaterion_models.class_weights import Classification, ClassWeights
 from quaterion_models.collate import ModelCollate
-from quaterion_models.encode import as_objects, encode_objects
+from quaterion_models.encode import Device, EncodedChunk, EncodeOptions, OnError, encode, encode_stream
 from quaterion_models.encoders.encoder import Encoder, check_embeddings
 from quaterion_models.heads.encoder_head import EncoderHead
 from quaterion_models.heads.switch_head import DOCUMENT, QUERY, SwitchHead
 from quaterion_models.meta import Meta
 from quaterion_models.names import module_name
 
+if TYPE_CHECKING:
+    from quaterion_models.saving.model_card import ModelCard
+
 DEFAULT_ENCODER_KEY = "default"
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _signature_of(original: F) -> Callable[[Callable[..., Any]], F]:
+    """Gives a method the signature, overloads included, of another."""
+
+    def give(method: Callable[..., Any]) -> F:
+        method.__signature__ = inspect.signature(original)  # type: ignore[attr-defined]
+        return cast(F, method)
+
+    return give
 
 
 class SimilarityModel(nn.Module):
@@ -235,6 +251,7 @@ class SimilarityModel(nn.Module):
         to_numpy: Literal[True] = True,
         *,
         normalize: bool = False,
+        devices: Sequence[Device] | None = None,
         show_progress: bool = False,
     ) -> np.ndarray[Any, Any]: ...
     @overload
@@ -245,6 +262,7 @@ class SimilarityModel(nn.Module):
         *,
         to_numpy: Literal[False],
         normalize: bool = False,
+        devices: Sequence[Device] | None = None,
         show_progress: bool = False,
     ) -> Tensor: ...
     @overload
@@ -255,6 +273,7 @@ class SimilarityModel(nn.Module):
         to_numpy: bool,
         *,
         normalize: bool = False,
+        devices: Sequence[Device] | None = None,
         show_progress: bool = False,
     ) -> np.ndarray[Any, Any] | Tensor: ...
     def encode(
@@ -264,6 +283,7 @@ class SimilarityModel(nn.Module):
         to_numpy: bool = True,
         *,
         normalize: bool = False,
+        devices: Sequence[Device] | None = None,
         show_progress: bool = False,
     ) -> np.ndarray[Any, Any] | Tensor:
         """Computes the embeddings of objects; of a two-sided model, of queries.
@@ -275,9 +295,12 @@ class SimilarityModel(nn.Module):
             inputs: Many objects: a list, a tuple, the rows of an array or tensor of two or more dimensions, or a
                 one-dimensional array of text. Anything else is one object, a one-dimensional array of numbers included.
             batch_size: Objects in a batch.
-            to_numpy: Whether to return an array, else a tensor on the CPU. Arrays of bfloat16 do not exist: they become
-                float32.
+            to_numpy: Whether to return an array, else a tensor on the CPU. Either has the precision that the model
+                computes in, but arrays of bfloat16 do not exist: they become float32.
             normalize: Whether to scale every embedding to length 1.
+            devices: A device for each of several processes that share the work, such as `["cuda:0", "cuda:1"]`. They
+                are started for this call; a program that uses them keeps what it does under
+                `if __name__ == "__main__":`. None to encode in this process, where the model is.
             show_progress: Whether to show a progress bar (needs the extra `progress`).
 
         Returns:
@@ -285,39 +308,77 @@ class SimilarityModel(nn.Module):
 
         Raises:
             ValueError: If the model has no head, or sizes do not fit.
-            TypeError: If `inputs` is an iterator or a set.
+            TypeError: If `inputs` is an iterator or a set: :meth:`encode_stream` takes those.
+            Exception: What an encoder raises for an object that it cannot read; a note tells the object's position.
         """
-        side = QUERY if self.two_sided else None
-        return self._encode(inputs, batch_size, to_numpy, side, normalize=normalize, show_progress=show_progress)
+        return self._encode(
+            QUERY, inputs, batch_size, to_numpy, normalize=normalize, devices=devices, show_progress=show_progress
+        )
 
-    def encode_query(self, inputs: Any, batch_size: int = 32, to_numpy: bool = True, **options: bool) -> Any:
-        """Computes embeddings of queries; the same as :meth:`encode`.
+    @_signature_of(encode)
+    def encode_query(self, *args: Any, **options: Any) -> Any:
+        """Computes embeddings of queries; the same as :meth:`encode`."""
+        return self._encode(QUERY, *args, **options)
+
+    @_signature_of(encode)
+    def encode_document(self, *args: Any, **options: Any) -> Any:
+        """Computes embeddings of documents, with the arguments of :meth:`encode`; the same without two sides."""
+        return self._encode(DOCUMENT, *args, **options)
+
+    def encode_stream(
+        self,
+        objects: Iterable[Any],
+        *,
+        batch_size: int = 32,
+        chunk_size: int = 4096,
+        side: Literal["query", "document"] | None = None,
+        normalize: bool = False,
+        on_error: OnError = "raise",
+        devices: Sequence[Device] | None = None,
+        show_progress: bool = False,
+    ) -> Iterator[EncodedChunk]:
+        """Computes the embeddings of a corpus that need not fit the memory, chunk by chunk, in order.
+
+        Objects are read when their chunk is due. Batches hold objects of like length of one chunk. Between two chunks
+        the model is in the mode in which it was.
 
         Args:
-            inputs: As for :meth:`encode`.
-            batch_size: As for :meth:`encode`.
-            to_numpy: As for :meth:`encode`.
-            **options: `normalize` and `show_progress` of :meth:`encode`.
+            objects: An iterable of objects: a generator, a file, a data set, a list.
+            batch_size: Objects in a batch.
+            chunk_size: Objects in a chunk. One chunk is in memory at a time, with `devices` two for each process.
+            side: `"query"` or `"document"`, for a two-sided model; None for queries.
+            normalize: Whether to scale every embedding to length 1.
+            on_error: `"skip"` leaves out objects that cannot be read (an unreadable image, a record without the field),
+                and lists them in their chunk; `"raise"` ends with the error of the first. Errors of the model itself
+                are always raised.
+            devices: As for :meth:`encode`.
+            show_progress: Whether to show a progress bar (needs the extra `progress`).
 
         Returns:
-            As :meth:`encode`.
+            An iterator of chunks: `vectors` `[n, output_size]`, `positions` int64 `[n]` and `skipped`, pairs of
+            position and reason.
+
+        Raises:
+            ValueError: If the model has no head, an option is none of its values, or sizes do not fit.
+            TypeError: If `objects` is a single object.
+            Exception: What an encoder raises for an object that it cannot read; a note tells the object's position.
+
+        Example:
+            >>> from quaterion_models.encoders import VectorEncoder
+            >>> from quaterion_models.heads import EmptyHead
+            >>> model = SimilarityModel(VectorEncoder(2), EmptyHead(2))
+            >>> rows = ([1.0, float(number)] if number != 3 else "unreadable" for number in range(5))
+            >>> for chunk in model.encode_stream(rows, chunk_size=3, on_error="skip"):
+            ...     print(chunk.vectors.shape, chunk.positions, [position for position, reason in chunk.skipped])
+            (3, 2) [0 1 2] []
+            (1, 2) [4] [3]
         """
-        return self.encode(inputs, batch_size, to_numpy, **options)
-
-    def encode_document(self, inputs: Any, batch_size: int = 32, to_numpy: bool = True, **options: bool) -> Any:
-        """Computes embeddings of documents; of a model without sides, the same as :meth:`encode`.
-
-        Args:
-            inputs: As for :meth:`encode`.
-            batch_size: As for :meth:`encode`.
-            to_numpy: As for :meth:`encode`.
-            **options: `normalize` and `show_progress` of :meth:`encode`.
-
-        Returns:
-            As :meth:`encode`.
-        """
-        side = DOCUMENT if self.two_sided else None
-        return self._encode(inputs, batch_size, to_numpy, side, **options)
+        if side not in (None, QUERY, DOCUMENT):
+            raise ValueError(f'side must be "{QUERY}", "{DOCUMENT}" or None, got {side!r}')
+        options = EncodeOptions(batch_size, self._side(side or QUERY), normalize, on_error)
+        return encode_stream(
+            self, objects, options, chunk_size=chunk_size, devices=devices, show_progress=show_progress
+        )
 
     def classify(self, inputs: Any, batch_size: int = 32, *, show_progress: bool = False) -> list[Classification]:
         """Tells the group of objects by the class weights that training left.
@@ -343,32 +404,28 @@ class SimilarityModel(nn.Module):
 
     def _encode(
         self,
+        side: str,
         inputs: Any,
-        batch_size: int,
-        to_numpy: bool,
-        side: str | None,
+        batch_size: int = 32,
+        to_numpy: bool = True,
         *,
         normalize: bool = False,
+        devices: Sequence[Device] | None = None,
         show_progress: bool = False,
     ) -> np.ndarray[Any, Any] | Tensor:
-        embeddings = encode_objects(
-            self,
-            as_objects(inputs),
-            batch_size=batch_size,
-            side=side,
-            normalize=normalize,
-            show_progress=show_progress,
-        )
-        if not to_numpy:
-            return embeddings
-        return (embeddings.float() if embeddings.dtype == torch.bfloat16 else embeddings).numpy()
+        options = EncodeOptions(batch_size, self._side(side), normalize)
+        return encode(self, inputs, options, to_numpy=to_numpy, devices=devices, show_progress=show_progress)
 
-    def save(self, path: str | os.PathLike[str], *, card: str | None = None) -> None:
-        """Writes the model into a folder, all of it or nothing: see :func:`quaterion_models.saving.save_model`.
+    def _side(self, side: str) -> str | None:
+        return side if self.two_sided else None
+
+    def save(self, path: str | os.PathLike[str], *, card: str | ModelCard | None = None) -> None:
+        """Writes the model into a folder, all of it or nothing: see `quaterion_models.saving.model_folder.save_model`.
 
         Args:
             path: The folder; a model that is there is replaced.
-            card: Text of the model card (README.md); by default a short one is written.
+            card: Text of the model card (README.md), or what is known of the model beside its parts, from which the
+                text is written.
 
         Raises:
             ModelFolderError: If the folder holds something else than a model.
@@ -408,6 +465,101 @@ class SimilarityModel(nn.Module):
         model = load_model(cls, Path(path), classes=classes, encoders=encoders or {}, head=head)
         model.to(device).eval()
         return model
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        card: str | ModelCard | None = None,
+        private: bool = False,
+        token: str | None = None,
+        revision: str | None = None,
+        commit_message: str = "Save the model",
+        create_pr: bool = False,
+    ) -> str:
+        """Saves the model and sends its folder to the Hugging Face hub.
+
+        Files of an older model there that this one does not have are removed; other files stay. To keep the card of a
+        saved folder, pass its text: `model.push_to_hub(name, card=Path("folder/README.md").read_text())`.
+
+        Needs the extra `hub`.
+
+        Args:
+            repo_id: Name on the hub, such as `"user/model"`; made where it does not exist.
+            card: As for :meth:`save`.
+            private: Whether a new repository is private.
+            token: Token of the hub; None for the one that is stored on this machine.
+            revision: Branch to write to, made where it does not exist; None for the main one.
+            commit_message: First line of the commit.
+            create_pr: Whether to open a pull request instead of writing to the branch.
+
+        Returns:
+            Address of the commit, or of the pull request.
+
+        Raises:
+            ValueError: If the hub refuses it or cannot be reached.
+            ImportError: If the extra is not installed.
+        """
+        from quaterion_models.saving.hub import push_model
+
+        return push_model(
+            self,
+            repo_id,
+            card=card,
+            private=private,
+            token=token,
+            revision=revision,
+            commit_message=commit_message,
+            create_pr=create_pr,
+        )
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        repo_id_or_folder: str | os.PathLike[str],
+        *,
+        revision: str | None = None,
+        token: str | None = None,
+        cache_dir: str | os.PathLike[str] | None = None,
+        local_files_only: bool = False,
+        classes: Sequence[type[nn.Module]] = (),
+        encoders: Mapping[str, Encoder] | None = None,
+        head: EncoderHead | None = None,
+        device: str | torch.device = "cpu",
+    ) -> Self:
+        """Reads a model from the Hugging Face hub or from a folder, as safely as :meth:`load` does.
+
+        Needs the extra `hub`, unless it is a folder.
+
+        Args:
+            repo_id_or_folder: A folder on this machine, or a name on the hub, such as `"user/model"`.
+            revision: Branch, tag or commit on the hub; a commit always gives the same model.
+            token: Token of the hub; None for the one that is stored on this machine.
+            cache_dir: Where to keep what is fetched; None for the hub's own cache.
+            local_files_only: Whether to take only what has been fetched before.
+            classes: As for :meth:`load`.
+            encoders: As for :meth:`load`.
+            head: As for :meth:`load`.
+            device: As for :meth:`load`.
+
+        Returns:
+            The model, in eval mode.
+
+        Raises:
+            ModelFolderError: If a file is missing, damaged or hostile, or of a newer format.
+            ValueError: If there is no such folder or model, or the hub cannot be reached.
+            ImportError: If the extra is not installed and needed.
+        """
+        from quaterion_models.saving.hub import pull_model
+
+        folder = pull_model(
+            os.fspath(repo_id_or_folder),
+            revision=revision,
+            token=token,
+            cache_dir=None if cache_dir is None else Path(cache_dir),
+            local_files_only=local_files_only,
+        )
+        return cls.load(folder, classes=classes, encoders=encoders, head=head, device=device)
 
 
 MetricModel = SimilarityModel

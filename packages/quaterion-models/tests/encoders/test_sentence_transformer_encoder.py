@@ -85,6 +85,43 @@ def test_the_default_prompt_of_a_model_is_used(minilm_folder, reference, tmp_pat
     np.testing.assert_allclose(plain, reference.encode(texts), atol=1e-5)
 
 
+def test_prompts_of_each_side_are_those_of_sentence_transformers(minilm_folder, tmp_path, copy_model):
+    library = pytest.importorskip("sentence_transformers")
+    folder = copy_model(minilm_folder, tmp_path / "prompted")
+    config = {"prompts": {"query": "query: ", "passage": "passage: ", "task": "task: "}, "default_prompt_name": "task"}
+    (folder / "config_sentence_transformers.json").write_text(json.dumps(config))
+    reference = library.SentenceTransformer(str(folder), device="cpu")
+    model = model_of(SentenceTransformerEncoder(folder, prompts="auto"))
+    assert model.encoders["default"].settings["prompts"] == {"query": "query: ", "document": "passage: "}
+    assert model.two_sided
+    for encode, name in ((model.encode_query, "query"), (model.encode_document, "passage")):
+        np.testing.assert_allclose(encode(TEXTS[:4]), reference.encode(TEXTS[:4], prompt_name=name), atol=1e-5)
+    # Without prompts= nothing is changed: one prompt, and one side.
+    plain = model_of(SentenceTransformerEncoder(folder))
+    assert not plain.two_sided
+    np.testing.assert_allclose(plain.encode(TEXTS[:4]), reference.encode(TEXTS[:4], prompt="task: "), atol=1e-5)
+
+
+def test_prompts_are_refused_where_the_pooling_leaves_them_out(minilm_folder, tmp_path, copy_model):
+    folder = copy_model(minilm_folder, tmp_path / "model")
+    path = folder / "1_Pooling" / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"include_prompt": False}))
+    with pytest.raises(
+        ValueError, match=r"leaves the prompt out of the mean .* prompts are not possible with this model"
+    ):
+        SentenceTransformerEncoder(folder, prompts={"query": "q: ", "document": ""})
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_weights_of_half_precision_give_vectors_of_float32(minilm_folder, shared, dtype):
+    encoder = SentenceTransformerEncoder(minilm_folder, dtype=dtype)
+    vectors, expected = model_of(encoder).encode(TEXTS[:4]), model_of(shared).encode(TEXTS[:4])
+    assert {parameter.dtype for parameter in encoder.loaded().parameters()} == {getattr(torch, dtype)}
+    assert vectors.dtype == np.float32 and not np.array_equal(vectors, expected)
+    np.testing.assert_allclose(vectors, expected, atol=0.02)
+    assert encoder.fingerprint() != shared.fingerprint()
+
+
 def test_size_fingerprint_and_keys_load_neither_weights_nor_libraries(minilm_folder):
     code = f"""
 import sys
@@ -125,7 +162,7 @@ def test_a_frozen_one_has_no_parameters_and_no_state(shared):
     assert list(shared.parameters()) == []
     assert shared.state_dict() == {}
     shared.train()
-    backend = shared._loaded()
+    backend = shared.loaded()
     assert not any(part.training for part in backend.modules())
     assert not any(parameter.requires_grad for parameter in backend.parameters())
 
@@ -340,3 +377,28 @@ def test_files_replaced_between_fingerprint_and_loading_are_refused(minilm_folde
         model_of(encoder).encode(["a text"])
     encoder.fingerprint()
     model_of(encoder).encode(["a text"])
+
+
+def test_lengths_are_numbers_of_tokens(shared):
+    tokens = shared.get_collate_fn()(TEXTS)["attention_mask"].sum(1).tolist()
+    assert shared.lengths(TEXTS) == tokens
+    assert max(tokens) == 256  # what the model takes
+    assert shared.lengths(["abc", 5]) == [3, 0]  # not all are texts: those of a subclass with records, say
+
+
+def test_the_tokenizer_is_kept_until_the_files_are_looked_at_again(minilm_folder):
+    encoder = SentenceTransformerEncoder(minilm_folder)
+    tokenizer = encoder.get_collate_fn()
+    assert encoder.get_collate_fn() is tokenizer
+    encoder.fingerprint()
+    assert encoder.get_collate_fn() is not tokenizer
+
+
+@pytest.mark.parametrize(("dtype", "array"), [(torch.float16, np.float16), (torch.bfloat16, np.float32)])
+def test_half_precision_gives_nearly_the_same_vectors(minilm_folder, shared, dtype, array):
+    model = model_of(SentenceTransformerEncoder(minilm_folder)).to(dtype)
+    got, expected = model.encode(TEXTS), model_of(shared).encode(TEXTS)
+    assert got.dtype == array
+    assert model.encode(TEXTS[:1], to_numpy=False).dtype == dtype
+    # The vectors have length 1. bfloat16 rounds to 8 bits, a relative error of up to 2^-9 in each operation.
+    assert np.min((got.astype(np.float32) * expected).sum(axis=1)) >= 0.99

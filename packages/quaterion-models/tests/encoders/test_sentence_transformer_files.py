@@ -1,17 +1,13 @@
 import json
-from pathlib import Path
 
 import pytest
 
 from quaterion_models.encoders.sentence_transformer_files import (
-    check_declared_sizes,
+    check_module_sizes,
     declared_size,
-    files_digest,
-    find_model_folder,
+    leaves_prompt_out,
     model_files,
-    read_config,
     read_modules,
-    read_optional,
 )
 
 
@@ -27,11 +23,11 @@ def modules(*kinds):
 def test_the_real_model_is_described_without_loading_it(minilm_folder):
     assert [module.kind for module in read_modules(minilm_folder)] == ["Transformer", "Pooling", "Normalize"]
     assert declared_size(minilm_folder) == 384
-    check_declared_sizes(minilm_folder)
+    check_module_sizes(minilm_folder)
     names = [path.relative_to(minilm_folder).as_posix() for path in model_files(minilm_folder)]
     assert {"config.json", "model.safetensors", "tokenizer.json", "modules.json", "1_Pooling/config.json"} <= set(names)
     assert not {"README.md", "data_config.json", ".gitattributes"} & set(names)
-    assert [name for name, _ in files_digest(minilm_folder)] == names
+    assert not leaves_prompt_out(minilm_folder)
 
 
 @pytest.mark.parametrize(
@@ -88,43 +84,3 @@ def test_damaged_modules_are_named(tmp_path, content):
     (tmp_path / "modules.json").write_text(content)
     with pytest.raises(ValueError, match=r"modules\.json (cannot be read|names no modules|must hold a list)"):
         read_modules(tmp_path)
-
-
-def test_configurations_are_read_with_suspicion(tmp_path):
-    with pytest.raises(ValueError, match=r"x\.json cannot be read"):
-        read_config(tmp_path / "x.json")
-    assert read_optional(tmp_path / "x.json") == {}
-    (tmp_path / "x.json").write_text("[1]")
-    assert read_optional(tmp_path / "x.json") == {}
-
-
-@pytest.mark.parametrize("name", ["/no/such/folder", "./no/such", "a/b/c", "", "~/x", "a\\b"])
-def test_a_missing_folder_is_named(name):
-    with pytest.raises(ValueError, match=r"no model at .*expected a folder .* or a name on the Hugging Face hub"):
-        find_model_folder(name)
-
-
-def test_a_name_that_the_hub_does_not_give_is_named(tmp_path, monkeypatch):
-    hub = pytest.importorskip("huggingface_hub")
-    monkeypatch.setattr(hub.constants, "HF_HUB_CACHE", str(tmp_path))
-    with pytest.raises(ValueError, match=r"no model 'no/such-model': there is no such folder, and .* gave none \("):
-        find_model_folder("no/such-model")
-
-
-def test_a_model_of_the_hub_is_found_where_it_was_downloaded(tmp_path, monkeypatch, minilm_folder, copy_model):
-    hub = pytest.importorskip("huggingface_hub")
-    monkeypatch.setattr(hub.constants, "HF_HUB_CACHE", str(tmp_path))
-    model = tmp_path / "models--sentence-transformers--all-MiniLM-L6-v2"
-    commit = "0123456789" * 4
-    (model / "refs").mkdir(parents=True)
-    (model / "refs" / "main").write_text(commit)
-    copy_model(minilm_folder, model / "snapshots" / commit)
-    for name in ("all-MiniLM-L6-v2", "sentence-transformers/all-MiniLM-L6-v2"):
-        assert find_model_folder(name) == model / "snapshots" / commit
-        assert find_model_folder(name, revision=commit) == model / "snapshots" / commit
-
-
-def test_a_folder_is_taken_before_the_hub(tmp_path, monkeypatch):
-    (tmp_path / "bert").mkdir()
-    monkeypatch.chdir(tmp_path)
-    assert find_model_folder("bert") == Path(tmp_path, "bert").resolve()

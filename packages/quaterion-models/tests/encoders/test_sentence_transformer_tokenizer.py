@@ -10,7 +10,6 @@ from quaterion_models.encoders import SentenceTransformerEncoder
 from quaterion_models.encoders.sentence_transformer_tokenizer import (
     SentenceTransformerTokenizer,
     load_sentence_transformer,
-    quietly,
 )
 from quaterion_models.heads import EmptyHead
 
@@ -25,8 +24,8 @@ def test_a_plain_transformer_needs_only_its_tokenizer(minilm_folder):
     tokenizer = SentenceTransformerTokenizer(minilm_folder, max_length=4, prompt="q: ")
     features = tokenizer(TEXTS)
     assert features["input_ids"].shape == (3, 4)
-    assert tokenizer._model is None
-    assert pickle.loads(pickle.dumps(tokenizer))._tokenizer is None
+    assert tokenizer._tool.model is None
+    assert pickle.loads(pickle.dumps(tokenizer))._tool is None
 
 
 @pytest.mark.parametrize(
@@ -47,7 +46,7 @@ def test_any_other_model_is_asked_itself_and_gives_the_same(minilm_folder, tmp_p
     reference = library.SentenceTransformer(str(folder), device="cpu")
     tokenizer = SentenceTransformerTokenizer(folder)
     features = tokenizer(TEXTS)
-    assert tokenizer._model is not None
+    assert tokenizer._tool.model is not None
     expected = tensors(reference.preprocess(TEXTS) if hasattr(reference, "preprocess") else reference.tokenize(TEXTS))
     assert all(torch.equal(value, tensors(features)[name]) for name, value in expected.items())
     encoder = SentenceTransformerEncoder(folder)
@@ -86,13 +85,3 @@ def test_code_of_a_models_own_is_not_run(minilm_folder, tmp_path, copy_model):
     with pytest.raises(ValueError, match="Code that a model brings along is never run"):
         load_sentence_transformer(folder)
     assert not ran.exists()
-
-
-def test_the_setting_of_progress_bars_is_restored():
-    logging = pytest.importorskip("transformers.utils.logging")
-    for shown in (True, False):
-        (logging.enable_progress_bar if shown else logging.disable_progress_bar)()
-        with quietly():
-            assert not logging.is_progress_bar_enabled()
-        assert logging.is_progress_bar_enabled() == shown
-    logging.enable_progress_bar()

@@ -183,6 +183,48 @@ def test_a_built_one_with_other_options_is_refused(tmp_path):
         SimilarityModel.load(tmp_path / "model", encoders={"default": Either({"text": Texts()})})
 
 
+def shout(text, side):
+    return text.upper() + "!" if side == "query" else text
+
+
+class Shouted(Texts):
+    def get_side_fn(self):
+        return shout
+
+
+class ByCase(SwitchEncoder):
+    """Would send a query that has been prepared to the other encoder."""
+
+    @classmethod
+    def encoder_selection(cls, record):
+        return "upper" if record.isupper() else "lower"
+
+
+def test_the_choice_made_before_an_object_is_prepared_for_its_side_stays():
+    torch.manual_seed(0)
+    encoder = ByCase({"lower": Shouted(), "upper": Texts()})
+    prepare = pickle.loads(pickle.dumps(encoder.get_side_fn()))
+    prepared = [prepare("banana", "query"), prepare("FIG", "query"), prepare("banana", "document")]
+    options = encoder.options
+    expected = torch.cat(
+        [
+            options["lower"](letters(["BANANA!"])),
+            options["upper"](letters(["FIG"])),
+            options["lower"](letters(["banana"])),
+        ]
+    )
+    torch.testing.assert_close(encode(encoder, prepared), expected)
+    assert [encoder.length(obj) for obj in prepared] == [7, 3, 6]
+    assert encoder.cache_key(prepared[2]) == encoder.cache_key("banana") != encoder.cache_key(prepared[0])
+    model = SimilarityModel(encoder, EmptyHead(4))
+    torch.testing.assert_close(model.encode_query(["banana", "FIG"], to_numpy=False), expected[:2].detach())
+    torch.testing.assert_close(model.encode_document(["banana"], to_numpy=False), expected[2:].detach())
+
+
+def test_without_prompts_there_is_nothing_to_prepare():
+    assert make().get_side_fn() is None
+
+
 def test_unequal_sizes_are_named():
     encoder = Either({"text": Texts(), "vec.tor": Vectors(3)})
     message = r"same embedding size, got \{'text': 4, 'vec\.tor': 3\}"

@@ -7,6 +7,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from quaterion_models.saving import strict_json
 from quaterion_models.saving.files import (
     ModelFolderError,
     check_inside,
@@ -55,6 +56,23 @@ def test_dtypes_come_back(tmp_path):
     read_state(other, tmp_path / "s.safetensors")
     assert other.weight.dtype == torch.float16
     assert other.weight.requires_grad
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_any_precision_of_floating_point_fits_any_other(tmp_path, dtype):
+    one, other = nn.Linear(2, 2).to(dtype), nn.Linear(2, 2).to(torch.bfloat16)
+    write_state(one, tmp_path / "s.safetensors")
+    read_state(other, tmp_path / "s.safetensors")
+    assert torch.equal(other.weight, one.weight)
+
+
+@pytest.mark.parametrize(("own", "stored"), [(torch.float32, torch.int32), (torch.int64, torch.float32)])
+def test_whole_numbers_and_floating_point_do_not_fit_each_other(tmp_path, own, stored):
+    module = nn.Module()
+    module.register_buffer("table", torch.zeros(2, dtype=own))
+    save_file({"table": torch.zeros(2, dtype=stored)}, tmp_path / "s.safetensors")
+    with pytest.raises(ModelFolderError, match="tensor 'table' is of type [IF][36][24], a Module has"):
+        read_state(module, tmp_path / "s.safetensors")
 
 
 def test_an_empty_state_comes_back(tmp_path):
@@ -127,8 +145,15 @@ def test_json_comes_back(tmp_path):
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"{", b"[]", b"3", b"\xff{}", b'{"a": 1}x', b"[" * 100_000, b'{"n": ' + b"9" * 5000 + b"}"],
-    ids=["empty", "open", "list", "number", "bytes", "longer", "deep", "huge number"],
+    [
+        *(b"", b"{", b"[]", b"3", b"\xff{}", b'{"a": 1}x', b"[" * 100_000, b'{"n": ' + b"9" * 5000 + b"}"),
+        *(b'{"a": 1, "a": 2}', b'{"b": [{"a": 1, "\\u0061": 1}]}'),
+        *(b'{"a": NaN}', b'{"a": -Infinity}', b'{"a": 1e999}'),
+    ],
+    ids=[
+        *("empty", "open", "list", "number", "bytes", "longer", "deep", "huge number", "twice", "twice, written oddly"),
+        *("nan", "infinity", "overflow"),
+    ],
 )
 def test_damaged_json_is_named(tmp_path, content):
     path = tmp_path / "c.json"
@@ -145,8 +170,23 @@ def test_missing_folder_and_huge_json_are_named(tmp_path):
         read_json(tmp_path / "d.json")
     with (tmp_path / "huge.json").open("wb") as file:
         file.truncate(2**27)  # a sparse file: it takes no space
-    with pytest.raises(ModelFolderError, match=r"huge\.json is larger than"):
+    with pytest.raises(ModelFolderError, match=r"huge\.json is damaged: it is larger than"):
         read_json(tmp_path / "huge.json")
+
+
+def test_json_of_too_many_values_is_neither_read_nor_written(tmp_path, monkeypatch):
+    monkeypatch.setattr(strict_json, "_MOST_VALUES", 10)
+    write_json(tmp_path / "c.json", {"a": [1] * 8})
+    read_json(tmp_path / "c.json")
+    with pytest.raises(
+        ModelFolderError,
+        match=r"d\.json is not written: it would hold about 11 values .* up to 10 values .*labels included",
+    ):
+        write_json(tmp_path / "d.json", {"a": [1] * 10})
+    assert not (tmp_path / "d.json").exists()
+    (tmp_path / "c.json").write_text(json.dumps({"a": [1] * 10}))
+    with pytest.raises(ModelFolderError, match=r"c\.json is damaged: about 11 values"):
+        read_json(tmp_path / "c.json")
 
 
 @pytest.mark.parametrize("version", [None, "1", 0, True, -1, 1.0])

@@ -6,10 +6,10 @@ import pytest
 from torch import nn
 
 from quaterion_models.encoders import Encoder, SentenceTransformerEncoder
-from quaterion_models.heads import EmptyHead, EncoderHead, GatedHead
+from quaterion_models.heads import EmptyHead, EncoderHead, GatedHead, SwitchHead
 from quaterion_models.saving import registry
 from quaterion_models.saving.files import ModelFolderError
-from quaterion_models.saving.registry import find_type, type_name
+from quaterion_models.saving.registry import find_type, own_classes, type_name
 
 
 class Mine(EmptyHead):
@@ -39,7 +39,17 @@ def test_built_in_names_are_stable():
         "SoftmaxEmbeddingsHead/1",
         "SwitchHead/1",
         "SwitchEncoder/1",
+        "CallableEncoder/1",
+        "FieldEncoder/1",
+        "VectorEncoder/1",
+        "FasttextEncoder/1",
         "SentenceTransformerEncoder/1",
+        "ImageEncoder/1",
+        "ClipEncoder/1",
+        "ClipTextEncoder/1",
+        "ClipImageEncoder/1",
+        "TimmEncoder/1",
+        "TransformersEncoder/1",
     }
 
 
@@ -120,3 +130,9 @@ def test_names_that_lead_nowhere_are_refused(name):
 def test_a_head_is_no_encoder():
     with pytest.raises(ModelFolderError, match="not a class of kind Encoder"):
         find("GatedHead/1", Encoder)
+
+
+def test_classes_of_ones_own_in_a_model_are_listed_once():
+    switch = SwitchHead({"a": Mine(2), "b": Mine.Inner(2), "c": Mine(2), "d": GatedHead(2)}, 2)
+    assert own_classes(switch) == [Mine, Mine.Inner]
+    assert own_classes(GatedHead(2)) == []

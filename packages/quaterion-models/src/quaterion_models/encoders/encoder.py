@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -127,6 +128,20 @@ class Encoder(nn.Module, ABC):
             By default the number of characters or bytes, and 0 for other objects.
         """
         return len(obj) if isinstance(obj, (str, bytes)) else 0
+
+    def lengths(self, objects: Sequence[Any]) -> list[int]:
+        """Tells the cost of encoding each of many objects, more closely than :meth:`length` where that is worth it.
+
+        `SimilarityModel.encode` fills its batches by it. Override it where looking at many objects at once tells more
+        than looking at one: text encoders count tokens.
+
+        Args:
+            objects: n objects.
+
+        Returns:
+            n numbers; by default what :meth:`length` says of each object.
+        """
+        return [self.length(obj) for obj in objects]
 
     def fingerprint(self) -> str:
         """Computes a digest of everything that the vectors depend on.

@@ -2,46 +2,33 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
-import shutil
-from hashlib import blake2b
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Literal
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
-from quaterion_models.content_key import content_key
-from quaterion_models.encoders.encoder import Encoder
+from quaterion_models.encoders.pretrained_encoder import Precision, PretrainedEncoder
+from quaterion_models.encoders.pretrained_files import ModelSource, check_no_adapter
+from quaterion_models.encoders.prompts import SidePrompts, resolve_prompts
 from quaterion_models.encoders.sentence_transformer_files import (
-    check_declared_sizes,
+    check_module_sizes,
     declared_size,
-    files_digest,
-    find_model_folder,
     model_files,
     read_modules,
 )
 from quaterion_models.encoders.sentence_transformer_tokenizer import (
     SentenceTransformerTokenizer,
     load_sentence_transformer,
-    quietly,
 )
+from quaterion_models.encoders.transformers_library import quietly
 from quaterion_models.heads.encoder_head import positive_size
-from quaterion_models.types import CollateFnType
-
-_MODEL = "model"
-_PICKLES = {".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".py"}
-# What the fingerprint of this class covers, or what does not change the vectors.
-_OWN = frozenset(
-    {"_trainable", "_max_length", "_prompt", "_normalize", "folder", "_device", "model"}
-    | {"_frozen", "_placed", "_size", "_loaded_files", "_digested_files"}
-)
-_ALGORITHM = "1"  # to be raised when this file computes other vectors from the same files
+from quaterion_models.types import CollateFnType, SideFnType
 
 
-class SentenceTransformerEncoder(Encoder):
+class SentenceTransformerEncoder(PretrainedEncoder):
     """Encodes texts with a pre-trained model of sentence-transformers, as `SentenceTransformer.encode` does.
 
     Tokenising happens in the collate step. The weights of a frozen encoder are loaded at the first forward: with all
@@ -56,11 +43,16 @@ class SentenceTransformerEncoder(Encoder):
         trainable: Whether training changes the model.
         max_length: Most tokens of a text; None for the model's own limit.
         prompt: What to put before each text; None for the model's default prompt, `""` for none.
+        prompts: What to put before queries and before documents, `{"query": ..., "document": ...}`; `"auto"` for what
+            the model's files name so. It makes the model two-sided, and replaces `prompt`.
         normalize: Whether to scale the vectors to length 1 where the model itself does not.
+        dtype: Precision of the weights; None for that of the module, which is float32 unless it is cast (`.half()`).
+            The vectors come out in the precision of the module either way.
         revision: Branch, tag or commit on the hub.
 
     Raises:
-        ValueError: If there is no such model, its files are damaged, or it would run code of its own.
+        ValueError: If there is no such model, its files are damaged, or it would run code of its own; if `prompts`
+            does not fit it.
         ImportError: If the extra is not installed.
 
     Example:
@@ -70,7 +62,18 @@ class SentenceTransformerEncoder(Encoder):
         384
     """
 
-    _device: Tensor
+    source = ModelSource(
+        kind="a sentence-transformers model",
+        example="sentence-transformers/all-MiniLM-L6-v2",
+        extra="sentence-transformers",
+        organisation="sentence-transformers",
+    )
+    SETTINGS: ClassVar[Mapping[str, type | tuple[type, ...]]] = {
+        "max_length": (int, type(None)),
+        "prompt": (str, type(None)),
+        "prompts": (dict, type(None)),
+    }
+    DISTRIBUTIONS = ("sentence-transformers", "transformers")
 
     def __init__(
         self,
@@ -79,196 +82,85 @@ class SentenceTransformerEncoder(Encoder):
         *,
         max_length: int | None = None,
         prompt: str | None = None,
+        prompts: Mapping[str, str] | Literal["auto"] | None = None,
         normalize: bool = False,
+        dtype: Precision | None = None,
         revision: str | None = None,
     ) -> None:
-        super().__init__()
-        self._trainable = trainable
-        self._max_length = None if max_length is None else positive_size(max_length, "max_length")
-        self._prompt = prompt
-        self._normalize = normalize
-        self.folder = find_model_folder(os.fspath(name_or_folder), revision)
-        read_modules(self.folder)
-        # Goes where the module goes, and so tells weights that are loaded later where to go.
-        self.register_buffer("_device", torch.zeros(0), persistent=False)
-        # Not a submodule: see the class's docstring. A trainable model is one, under `model`.
-        self.__dict__["_frozen"] = None
-        self._placed: tuple[torch.device, torch.dtype] | None = None
-        self._size: int | None = None
-        # Digests of the files: of those that the weights were read from, and of those of the last fingerprint.
-        self._loaded_files: list[tuple[str, str]] | None = None
-        self._digested_files: list[tuple[str, str]] | None = None
-        if trainable:
-            self._loaded_files = files_digest(self.folder)
-            self.model = load_sentence_transformer(self.folder, max_length=self._max_length)
+        super().__init__(
+            name_or_folder,
+            trainable,
+            dtype=dtype,
+            normalize=normalize,
+            revision=revision,
+            max_length=None if max_length is None else positive_size(max_length, "max_length"),
+            prompt=prompt,
+            prompts=None,
+        )
+        self.settings["prompts"] = resolve_prompts(prompts, prompt, self.folder)
 
-    @property
-    def trainable(self) -> bool:
-        """Whether training changes the model."""
-        return self._trainable
+    @classmethod
+    def check_folder(cls, folder: Path) -> None:
+        """Checks that a folder holds a model without code of its own."""
+        check_no_adapter(folder)
+        read_modules(folder)
 
-    @property
-    def embedding_size(self) -> int:
-        """Length of the vectors, from the model's configuration where that tells it."""
-        if self._size is None:
-            declared = declared_size(self.folder)
-            self._size = int(self._loaded().get_embedding_dimension()) if declared is None else declared
-        return self._size
+    @classmethod
+    def check_sizes(cls, folder: Path) -> None:
+        """Checks that no module declares more weights than its files hold."""
+        check_module_sizes(folder)
+
+    @classmethod
+    def model_files(cls, folder: Path) -> list[Path]:
+        """Lists the files of the folder and of its modules' folders."""
+        return model_files(folder)
 
     def get_collate_fn(self) -> CollateFnType:
         """Returns the tokenizer: picklable, and without the model's weights."""
-        return SentenceTransformerTokenizer(self.folder, max_length=self._max_length, prompt=self._prompt)
+        return self._tokenizer()
 
-    def forward(self, batch: dict[str, Any]) -> Tensor:
-        """Computes embeddings.
+    def lengths(self, objects: Sequence[Any]) -> list[int]:
+        """Counts tokens, where the objects are texts."""
+        if not all(isinstance(obj, str) for obj in objects):
+            return super().lengths(objects)
+        return self._tokenizer().lengths(objects)
+
+    def get_side_fn(self) -> SideFnType | None:
+        """Returns the function that puts the prompt of its side before a text; None without `prompts`."""
+        prompts = self.settings["prompts"]
+        return SidePrompts(prompts) if prompts else None
+
+    def _tokenizer(self) -> SentenceTransformerTokenizer:
+        if not isinstance(self.collate_fn, SentenceTransformerTokenizer):
+            prompt = "" if self.settings["prompts"] else self.settings["prompt"]
+            limit = self.settings["max_length"]
+            self.collate_fn = SentenceTransformerTokenizer(self.folder, max_length=limit, prompt=prompt)
+        return self.collate_fn
+
+    def read_size(self) -> int:
+        """Tells the length of the vectors, from the model's configuration where that tells it."""
+        declared = declared_size(self.folder)
+        return int(self.loaded().get_embedding_dimension()) if declared is None else declared
+
+    def load_model(self, dtype: torch.dtype) -> nn.Module:
+        """Loads the `SentenceTransformer`."""
+        model: nn.Module = load_sentence_transformer(self.folder, max_length=self.settings["max_length"])
+        return model.to(dtype)
+
+    def embed(self, model: Any, batch: dict[str, Any]) -> Tensor:
+        """Runs the model's modules.
 
         Args:
-            batch: What the collate function returned for B texts, on this module's device.
+            model: The `SentenceTransformer`.
+            batch: What the collate function returned for B texts.
 
         Returns:
             `[B, embedding_size]`.
         """
-        vectors: Tensor = self._loaded()(dict(batch))["sentence_embedding"]
-        vectors = vectors[:, : self.embedding_size]  # a model may declare that it is cut short
-        return F.normalize(vectors, dim=1) if self._normalize else vectors
+        vectors: Tensor = model(dict(batch))["sentence_embedding"]
+        return vectors[:, : self.embedding_size]  # a model may declare that it is cut short
 
-    def fingerprint(self) -> str:
-        """Digests the model's files and the settings; the weights of a trainable model are taken as they are now.
-
-        Of a subclass its code counts too, and of any encoder the attributes, submodules, hooks, replaced methods and
-        collate function that this class does not have. Where the files have changed since the weights of a frozen
-        model were loaded, the next forward loads them again. Not covered: changes to the model that was loaded.
-
-        Returns:
-            32 hexadecimal digits.
-
-        Raises:
-            TypeError: If something that a subclass adds cannot be hashed.
-        """
-        from quaterion_models.fingerprint import digest_beyond
-
-        files = files_digest(self.folder)
-        self._digested_files = files
-        if self.__dict__["_frozen"] is not None and files != self._loaded_files:
-            self.__dict__["_frozen"] = self._placed = self._size = None
-        settings = (self._max_length, self._prompt, self._normalize, str(self._device.dtype))
-        versions = [_major(name) for name in ("sentence-transformers", "transformers")]
-        content: list[Any] = [_ALGORITHM, settings, versions, files]
-        if self._trainable:
-            content.append({name: tensor.detach() for name, tensor in self.model.state_dict().items()})
-            if files != self._loaded_files:  # the configuration is still the old one
-                content.append(self._loaded_files)
-        beyond = digest_beyond(self, SentenceTransformerEncoder, _OWN)
-        if beyond:
-            content.append(beyond)
-        return blake2b(content_key(content), digest_size=16, person=b"sentence-transf").hexdigest()
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes the model's files and the settings into a folder that needs no network to load.
-
-        Args:
-            path: The folder; made where it does not exist.
-        """
-        from quaterion_models.saving.files import ENCODER_CONFIG, FORMAT_VERSION, write_json
-        from quaterion_models.saving.registry import type_name
-
-        target = Path(path) / _MODEL
-        target.mkdir(parents=True, exist_ok=True)
-        files = model_files(self.folder)
-        if self._trainable or any(file.suffix == ".bin" for file in files):
-            with quietly():
-                self._loaded().save(str(target), create_model_card=False, safe_serialization=True)
-        else:
-            for file in files:
-                copy = target / file.relative_to(self.folder)
-                copy.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(file, copy)
-        settings = {
-            "trainable": self._trainable,
-            "max_length": self._max_length,
-            "prompt": self._prompt,
-            "normalize": self._normalize,
-        }
-        content = {"format_version": FORMAT_VERSION, "type": type_name(type(self)), "args": settings}
-        write_json(Path(path) / ENCODER_CONFIG, content)
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Builds the encoder from a folder that :meth:`save` wrote.
-
-        Args:
-            path: The folder.
-
-        Returns:
-            The encoder.
-
-        Raises:
-            ModelFolderError: If a file is missing, damaged, or could run code.
-        """
-        from quaterion_models.saving.files import (
-            ENCODER_CONFIG,
-            ModelFolderError,
-            check_inside,
-            check_version,
-            field,
-            read_json,
-            state_shapes,
-        )
-
-        folder = Path(path)
-        check_inside(folder, folder)
-        config = folder / ENCODER_CONFIG
-        content = read_json(config)
-        check_version(content, config)
-        settings = field(content, "args", dict, config)
-        options = {
-            "trainable": field(settings, "trainable", bool, config),
-            "max_length": field(settings, "max_length", (int, type(None)), config),
-            "prompt": field(settings, "prompt", (str, type(None)), config),
-            "normalize": field(settings, "normalize", bool, config),
-        }
-        model = folder / _MODEL
-        if not model.is_dir():
-            raise ModelFolderError(f"{model} is missing: this is no complete model folder. Save the model again")
-        foreign = [str(file) for file in model.rglob("*") if file.suffix in _PICKLES]
-        if foreign:
-            raise ModelFolderError(f"{foreign} could hold code: a saved encoder has its weights as safetensors only")
-        for weights in model.rglob("*.safetensors"):
-            state_shapes(weights)  # a truncated file is named here, not at the first forward
-        try:
-            check_declared_sizes(model)
-            return cls(str(model), **options)
-        except ValueError as error:
-            raise ModelFolderError(str(error)) from error
-
-    def __getstate__(self) -> dict[str, Any]:
-        # Frozen weights are in the files: copies and worker processes read them when they need them.
-        return {**self.__dict__, "_frozen": None, "_placed": None}
-
-    def _loaded(self) -> Any:
-        if self._trainable:
-            return self.model
-        model = self.__dict__["_frozen"]
-        if model is None:
-            files = files_digest(self.folder)
-            model = load_sentence_transformer(self.folder, max_length=self._max_length)
-            if files_digest(self.folder) != files or self._digested_files not in (None, files):
-                raise ValueError(
-                    f"the files in {self.folder} have changed since the encoder's fingerprint was taken: expected "
-                    "those that its cached vectors are named after. Build the encoder again, or call its fingerprint()"
-                )
-            self._loaded_files = files
-            model.requires_grad_(False)
-            self.__dict__["_frozen"] = model
-        place = self._device
-        if self._placed != (place.device, place.dtype):
-            model.to(device=place.device, dtype=place.dtype)
-            self._placed = (place.device, place.dtype)
-        return model
-
-
-def _major(distribution: str) -> str:
-    try:
-        return importlib.metadata.version(distribution).partition(".")[0]
-    except importlib.metadata.PackageNotFoundError:
-        return ""
+    def write_model(self, model: Any, folder: Path) -> None:
+        """Writes the model as sentence-transformers does."""
+        with quietly(extra=self.source.extra):
+            model.save(str(folder), create_model_card=False, safe_serialization=True)

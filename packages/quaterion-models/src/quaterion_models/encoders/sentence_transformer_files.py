@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from quaterion_models.extras import require
-from quaterion_models.file_digest import file_digest
+from quaterion_models.encoders.pretrained_files import check_declared_sizes, files_in, read_config, read_optional
 
-WEIGHTS = {".safetensors", ".bin"}
-_NEEDED = {".json", ".txt", ".model", ".vocab", ".tiktoken", ".spm", *WEIGHTS}
-_PATTERNS = [f"*{suffix}" for suffix in sorted(_NEEDED)]
-# Copies of the weights for other programs, and what other programs leave.
-_OTHERS = {"onnx", "openvino", "coreml", "data_config.json", "train_script.py", "training_args.bin", "optimizer.bin"}
 _MODULES = {
     *("Transformer", "Pooling", "Normalize", "Dense", "Dropout", "LayerNorm", "WeightedLayerPooling"),
     *("StaticEmbedding", "WordEmbeddings", "WordWeights", "BoW", "CNN", "LSTM"),
@@ -31,51 +24,6 @@ class Module(NamedTuple):
 
     kind: str
     folder: Path
-
-
-def find_model_folder(name_or_folder: str, revision: str | None = None) -> Path:
-    """Finds a model's folder: one on this machine, or the local copy of a model of the Hugging Face hub.
-
-    Args:
-        name_or_folder: A folder, or a name on the hub; one without `/` is one of `sentence-transformers/`.
-        revision: Branch, tag or commit on the hub.
-
-    Returns:
-        The folder.
-
-    Raises:
-        ValueError: If there is no such folder and no such model, or neither can be reached.
-    """
-    folder = Path(name_or_folder)
-    if name_or_folder and folder.is_dir():
-        return folder.resolve()
-    looks_like_path = folder.is_absolute() or name_or_folder.startswith((".", "~")) or name_or_folder.count("/") > 1
-    if looks_like_path or not name_or_folder or "\\" in name_or_folder:
-        raise ValueError(
-            f"no model at {name_or_folder!r}: expected a folder with the files of a sentence-transformers model, or a "
-            'name on the Hugging Face hub such as "sentence-transformers/all-MiniLM-L6-v2"'
-        )
-    name = name_or_folder if "/" in name_or_folder else f"sentence-transformers/{name_or_folder}"
-    hub = require("huggingface_hub", extra="sentence-transformers")
-    options: dict[str, Any] = {"revision": revision, "allow_patterns": _PATTERNS}
-    try:
-        found = Path(hub.snapshot_download(name, local_files_only=True, **options))
-        if _is_complete(found):
-            return found
-    except (OSError, ValueError):  # not downloaded yet, or a name that cannot be one
-        pass
-    try:
-        return Path(hub.snapshot_download(name, **options))
-    except (OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ValueError(
-            f"no model {name_or_folder!r}: there is no such folder, and the Hugging Face hub gave none ({reason}). "
-            "Check the name and the connection, or pass the folder of a model"
-        ) from error
-
-
-def _is_complete(folder: Path) -> bool:
-    return (folder / "config.json").exists() and any(path.suffix in WEIGHTS for path in folder.iterdir())
 
 
 def read_modules(folder: Path) -> list[Module]:
@@ -118,30 +66,6 @@ def read_modules(folder: Path) -> list[Module]:
     return modules
 
 
-def read_config(path: Path) -> Any:
-    """Reads a JSON file.
-
-    Args:
-        path: The file.
-
-    Returns:
-        Its content.
-
-    Raises:
-        ValueError: If it is missing or damaged.
-    """
-    try:
-        return json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
-        raise ValueError(f"{path} cannot be read: {error}") from error
-
-
-def read_optional(path: Path) -> dict[str, Any]:
-    """Reads a JSON file that may be missing: then, and where it holds something else, an empty dict."""
-    content = read_config(path) if path.exists() else {}
-    return content if isinstance(content, dict) else {}
-
-
 def declared_size(folder: Path) -> int | None:
     """Reads the length of a model's vectors from its configuration.
 
@@ -177,27 +101,24 @@ def _size_after(module: Module, before: int | None) -> int | None:
     return found if isinstance(found, int) else None
 
 
-def check_declared_sizes(folder: Path) -> None:
-    """Checks that a configuration declares no more weights than the files can hold, before anything is allocated.
+def check_module_sizes(folder: Path) -> None:
+    """Checks that no module's configuration declares more weights than its files can hold.
 
     Args:
         folder: The model's folder.
 
     Raises:
-        ValueError: If it does.
+        ValueError: If one does.
     """
-    for module in read_modules(folder) or [Module("Transformer", folder)]:
-        config = read_optional(module.folder / "config.json")
-        stored = sum(file.stat().st_size for file in module.folder.glob("*.safetensors"))
-        width = config.get("hidden_size", config.get("in_features", 1))
-        for name in ("vocab_size", "intermediate_size", "num_hidden_layers", "out_features", "hidden_size"):
-            declared = config.get(name, 1)
-            # A weight takes half a byte at the least.
-            if isinstance(declared, int) and isinstance(width, int) and declared * width > max(2 * stored, 2**20):
-                raise ValueError(
-                    f"{module.folder / 'config.json'} declares {name} {declared} for vectors of {width}, more than its "
-                    f"weights of {stored} bytes can hold. The folder is damaged"
-                )
+    for place in {folder, *(module.folder for module in read_modules(folder))}:
+        check_declared_sizes(place)
+
+
+def leaves_prompt_out(folder: Path) -> bool:
+    """Tells whether a model's pooling leaves the tokens of the prompt out, so that it is more than text in front."""
+    return any(
+        read_optional(module.folder / "config.json").get("include_prompt") is False for module in read_modules(folder)
+    )
 
 
 def model_files(folder: Path) -> list[Path]:
@@ -207,25 +128,6 @@ def model_files(folder: Path) -> list[Path]:
         folder: The model's folder.
 
     Returns:
-        Configuration, tokenizer and weights, sorted; not what is there for other programs, nor a pickled copy of
-        weights that are there as safetensors.
+        Those of the folder and of its modules' folders, sorted.
     """
-    places = {folder, *(module.folder for module in read_modules(folder) if module.folder.is_dir())}
-    files = []
-    for place in places:
-        found = [path for path in place.iterdir() if path.is_file() and path.suffix in _NEEDED]
-        safe = any(path.suffix == ".safetensors" for path in found)
-        files += [path for path in found if path.name not in _OTHERS and not (safe and path.suffix == ".bin")]
-    return sorted(set(files))
-
-
-def files_digest(folder: Path) -> list[tuple[str, str]]:
-    """Digests a model's files.
-
-    Args:
-        folder: The model's folder.
-
-    Returns:
-        Relative path and digest of each file.
-    """
-    return [(path.relative_to(folder).as_posix(), file_digest(path)) for path in model_files(folder)]
+    return files_in({folder, *(module.folder for module in read_modules(folder) if module.folder.is_dir())})

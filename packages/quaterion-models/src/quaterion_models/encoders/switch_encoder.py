@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from quaterion_models.content_key import content_key
 from quaterion_models.encoders.encoder import Encoder, check_embeddings
 from quaterion_models.names import module_name
-from quaterion_models.types import CollateFnType, MetaExtractorFnType
+from quaterion_models.types import CollateFnType, MetaExtractorFnType, SideFnType
 
 
 class SwitchBatch(NamedTuple):
@@ -27,6 +27,18 @@ class SwitchBatch(NamedTuple):
 
     inputs: dict[str, Any]
     rows: dict[str, Tensor]
+
+
+class ChosenObject(NamedTuple):
+    """An object that its encoder has prepared for its side, so that the choice is not made again from what it is now.
+
+    Attributes:
+        option: Name of the encoder.
+        value: The prepared object.
+    """
+
+    option: str
+    value: Any
 
 
 class SwitchEncoder(Encoder):
@@ -132,6 +144,11 @@ class SwitchEncoder(Encoder):
         extractors = {name: option.get_meta_extractor() for name, option in self.options.items()}
         return partial(_extract_meta, type(self), extractors)
 
+    def get_side_fn(self) -> SideFnType | None:
+        """Returns the function that prepares each object as its own encoder does; None where no option has one."""
+        prepare = {name: option.get_side_fn() for name, option in self.options.items()}
+        return partial(_prepare, type(self), prepare) if any(prepare.values()) else None
+
     @classmethod
     def extract_meta(cls, batch: list[Any]) -> list[dict[str, Any]]:
         """Gives each object `{"encoder": name}`."""
@@ -166,12 +183,30 @@ class SwitchEncoder(Encoder):
 
     def length(self, obj: Any) -> int:
         """Asks the object's own encoder."""
-        return self._option_of(obj)[1].length(obj)
+        options = self.options
+        name, value = _choose(type(self), options, obj)
+        return options[name].length(value)
+
+    def lengths(self, objects: Sequence[Any]) -> list[int]:
+        """Asks each option about its own objects."""
+        options = self.options
+        rows: dict[str, list[int]] = {}
+        values = []
+        for row, obj in enumerate(objects):
+            name, value = _choose(type(self), options, obj)
+            rows.setdefault(name, []).append(row)
+            values.append(value)
+        lengths = [0] * len(values)
+        for name, places in rows.items():
+            for row, length in zip(places, options[name].lengths([values[row] for row in places]), strict=True):
+                lengths[row] = length
+        return lengths
 
     def cache_key(self, obj: Any) -> bytes:
         """Joins the option's name and that encoder's own key, so that two options never share a vector."""
-        name, option = self._option_of(obj)
-        return content_key((name, option.cache_key(obj)))
+        options = self.options
+        name, value = _choose(type(self), options, obj)
+        return content_key((name, options[name].cache_key(value)))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes every option into a folder of its own within a folder.
@@ -201,34 +236,37 @@ class SwitchEncoder(Encoder):
 
         return load_switch_encoder(cls, Path(path), classes=classes)
 
-    def _option_of(self, obj: Any) -> tuple[str, Encoder]:
-        name = self.encoder_selection(obj)
-        options = self.options
-        if name not in options:
-            raise _unknown_option(type(self), name, list(options))
-        return name, options[name]
 
-
-def _unknown_option(cls: type[SwitchEncoder], name: Any, known: list[str]) -> ValueError:
-    return ValueError(
-        f"{cls.__name__}.encoder_selection returned {name!r}, expected one of {known}. "
-        "Add an option of that name, or return another"
-    )
+def _choose(cls: type[SwitchEncoder], options: Collection[str], obj: Any) -> ChosenObject:
+    """Chooses the encoder of an object, or takes the choice that was made when it was prepared for its side."""
+    chosen = obj if isinstance(obj, ChosenObject) else ChosenObject(cls.encoder_selection(obj), obj)
+    if chosen.option not in options:
+        raise ValueError(
+            f"{cls.__name__}.encoder_selection returned {chosen.option!r}, expected one of {list(options)}. "
+            "Add an option of that name, or return another"
+        )
+    return chosen
 
 
 # Functions of a module, not closures, so that partials of them are picklable for DataLoader workers.
-def _collate(cls: type[SwitchEncoder], collates: dict[str, Any], batch: list[Any]) -> SwitchBatch:
+def _collate(cls: type[SwitchEncoder], collates: dict[str, CollateFnType], batch: list[Any]) -> SwitchBatch:
     rows: dict[str, list[int]] = {name: [] for name in collates}
-    for row, record in enumerate(batch):
-        name = cls.encoder_selection(record)
-        if name not in rows:
-            raise _unknown_option(cls, name, list(collates))
+    values = []
+    for row, obj in enumerate(batch):
+        name, value = _choose(cls, collates, obj)
         rows[name].append(row)
+        values.append(value)
     used = {name: places for name, places in rows.items() if places}
     return SwitchBatch(
-        inputs={name: collates[name]([batch[row] for row in places]) for name, places in used.items()},
+        inputs={name: collates[name]([values[row] for row in places]) for name, places in used.items()},
         rows={name: torch.tensor(places, dtype=torch.int64) for name, places in used.items()},
     )
+
+
+def _prepare(cls: type[SwitchEncoder], prepare: dict[str, SideFnType | None], obj: Any, side: str) -> ChosenObject:
+    name, value = _choose(cls, prepare, obj)
+    own = prepare[name]
+    return ChosenObject(name, value if own is None else own(value, side))
 
 
 def _extract_meta(
@@ -238,10 +276,8 @@ def _extract_meta(
     metas = cls.extract_meta(batch)
     rows: dict[str, list[int]] = {}
     for row, record in enumerate(batch):
-        rows.setdefault(cls.encoder_selection(record), []).append(row)
+        rows.setdefault(_choose(cls, extractors, record).option, []).append(row)
     for name, places in rows.items():
-        if name not in extractors:
-            raise _unknown_option(cls, name, list(extractors))
         for row, own in zip(places, extractors[name]([batch[row] for row in places]), strict=True):
             if own:
                 metas[row] = {**own, **metas[row]}

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
+import torch
+
 from quaterion_models.encoders.encoder import Encoder
+from quaterion_models.saving.allocation_limit import AllocationLimit, AllocationLimitError
 from quaterion_models.saving.arguments import Arguments, build, decode_arguments, recorded_arguments
 from quaterion_models.saving.files import (
     ENCODER_CONFIG,
@@ -19,6 +23,7 @@ from quaterion_models.saving.files import (
     field,
     read_json,
     read_state,
+    state_shapes,
     write_json,
     write_state,
 )
@@ -32,12 +37,13 @@ def encoder_arguments(encoder: Encoder) -> Arguments:
     return recorded_arguments(encoder) or Arguments({}, {})
 
 
-def save_encoder(encoder: Encoder, path: Path) -> None:
+def save_encoder(encoder: Encoder, path: Path, **entries: Any) -> None:
     """Writes an encoder's state and constructor arguments; see `Encoder.save`.
 
     Args:
         encoder: The encoder.
         path: The folder; made where it does not exist.
+        **entries: Further entries of the JSON file.
     """
     path.mkdir(parents=True, exist_ok=True)
     arguments = encoder_arguments(encoder)
@@ -49,6 +55,7 @@ def save_encoder(encoder: Encoder, path: Path) -> None:
             "type": type_name(type(encoder)),
             "args": arguments.values,
             "unrecorded": arguments.unrecorded,
+            **entries,
         },
     )
 
@@ -74,7 +81,7 @@ def load_encoder(cls: type[_E], path: Path, **given: Any) -> _E:
 
 def build_encoder(cls: type[_E], path: Path, **given: Any) -> _E:
     """Builds an encoder from its recorded arguments, without its state."""
-    config = path / ENCODER_CONFIG
+    config, state = path / ENCODER_CONFIG, path / ENCODER_STATE
     check_inside(path, path)
     content = read_json(config)
     check_version(content, config)
@@ -84,10 +91,19 @@ def build_encoder(cls: type[_E], path: Path, **given: Any) -> _E:
             f"{config}: these constructor arguments of {cls.__name__} could not be saved: {missing}. Build the encoder "
             "and pass it to SimilarityModel.load as encoders={its name: the encoder}; its state is read from the folder"
         )
+    arguments = field(content, "args", dict, config)
+    stored = sum(math.prod(shape) for shape in state_shapes(state).values())
     try:
-        return build(cls, decode_arguments(field(content, "args", dict, config)) | given)
+        # On the CPU, whatever the default device is, and without drawing from the caller's random numbers.
+        with torch.random.fork_rng(devices=[]), torch.device("cpu"), AllocationLimit(stored):
+            return build(cls, decode_arguments(arguments) | given)
     except ModelFolderError:
         raise
+    except AllocationLimitError as error:
+        raise ModelFolderError(
+            f"{config}: {cls.__name__} is not built from its saved arguments: {error}. If that is right, build the "
+            "encoder and pass it to SimilarityModel.load as encoders={its name: the encoder}"
+        ) from error
     except Exception as error:  # whatever a constructor raises
         raise ModelFolderError(
             f"{config}: {cls.__name__} cannot be built from its saved arguments: {type(error).__name__}: {error}"
@@ -118,7 +134,10 @@ def load_any_encoder(name: str, path: Path, classes: Iterable[type], *, where: s
     options: dict[str, Any] = {}
     if "classes" in inspect.signature(cls.load).parameters:
         options["classes"] = classes
-    encoder = cls.load(str(path), **options)
+    try:
+        encoder = cls.load(str(path), **options)
+    except RecursionError as error:
+        raise ModelFolderError(f"{where}: encoders lie too deeply within encoders") from error
     if not isinstance(encoder, Encoder):
         raise ModelFolderError(f"{where}: {cls.__name__}.load returned {type(encoder).__name__}, expected an Encoder")
     return encoder
@@ -135,11 +154,19 @@ def load_encoder_state(encoder: Encoder, path: Path) -> None:
     Raises:
         ModelFolderError: If the state is damaged or does not fit.
     """
+    from quaterion_models.encoders.callable_encoder import CallableEncoder
+    from quaterion_models.encoders.field_encoder import FieldEncoder
     from quaterion_models.encoders.switch_encoder import SwitchEncoder
+    from quaterion_models.saving.callable_folder import check_callable_encoder
+    from quaterion_models.saving.field_folder import load_field_state
     from quaterion_models.saving.switch_folder import load_switch_state
 
     check_inside(path, path)
     if isinstance(encoder, SwitchEncoder) and type(encoder).save is SwitchEncoder.save:
         load_switch_state(encoder, path)
+    elif isinstance(encoder, FieldEncoder) and type(encoder).save is FieldEncoder.save:
+        load_field_state(encoder, path)
+    elif isinstance(encoder, CallableEncoder) and type(encoder).save is CallableEncoder.save:
+        check_callable_encoder(encoder, path)
     elif (path / ENCODER_STATE).exists() or type(encoder).save is Encoder.save:
         read_state(encoder, path / ENCODER_STATE)

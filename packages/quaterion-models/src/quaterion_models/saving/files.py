@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import stat
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+
+from quaterion_models.saving import strict_json
 
 FORMAT_VERSION = 1
 CONFIG = "config.json"
@@ -19,7 +23,22 @@ CARD = "README.md"
 ENCODER_CONFIG = "encoder.json"
 ENCODER_STATE = "state.safetensors"
 
-_LARGEST_JSON = 64 * 2**20
+_DTYPES = {
+    torch.float64: "F64",
+    torch.float32: "F32",
+    torch.float16: "F16",
+    torch.bfloat16: "BF16",
+    torch.float8_e4m3fn: "F8_E4M3",
+    torch.float8_e5m2: "F8_E5M2",
+    torch.complex64: "C64",
+    torch.int64: "I64",
+    torch.int32: "I32",
+    torch.int16: "I16",
+    torch.int8: "I8",
+    torch.uint8: "U8",
+    torch.bool: "BOOL",
+}
+_FLOATS = {"F64", "F32", "F16", "BF16"}  # a model may be saved in any of these
 
 
 class ModelFolderError(ValueError):
@@ -36,19 +55,16 @@ def read_json(path: Path) -> dict[str, Any]:
         The object.
 
     Raises:
-        ModelFolderError: If the file is missing, too large, truncated or anything but one JSON object.
+        ModelFolderError: If the file is missing, too large, truncated or anything but one JSON object, or has a name
+            twice in one object or a number that JSON does not know.
     """
     try:
-        if path.stat().st_size > _LARGEST_JSON:
-            raise ModelFolderError(f"{path} is larger than {_LARGEST_JSON} bytes: this is no model's configuration")
-        content = json.loads(path.read_bytes())
+        content = strict_json.parse(strict_json.read_bytes(path))
     except FileNotFoundError as error:
         raise ModelFolderError(f"{path} is missing: this is no complete model folder. Save the model again") from error
     except OSError as error:
         raise ModelFolderError(f"{path} cannot be read: {error}") from error
     except (ValueError, RecursionError) as error:  # not JSON, not UTF-8, or nested beyond reason
-        if isinstance(error, ModelFolderError):
-            raise
         raise ModelFolderError(f"{path} is damaged: {_short(error)}. Save the model again") from error
     if not isinstance(content, dict):
         raise ModelFolderError(f"{path} must hold a JSON object, it holds a {type(content).__name__}")
@@ -56,8 +72,21 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Writes a JSON object, readable for people."""
-    path.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    """Writes a JSON object, readable for people.
+
+    Args:
+        path: The file.
+        content: The object.
+
+    Raises:
+        ModelFolderError: If it is larger than :func:`read_json` would read.
+    """
+    text = (json.dumps(content, indent=2, allow_nan=False) + "\n").encode()
+    try:
+        strict_json.check_size(text)
+    except ValueError as error:
+        raise ModelFolderError(f"{path} is not written: it would hold {error}") from error
+    path.write_bytes(text)
 
 
 def check_version(content: dict[str, Any], path: Path) -> None:
@@ -138,6 +167,37 @@ def write_state(module: nn.Module, path: Path, *, without: str = "\0") -> None:
     path.chmod(mode)  # safetensors makes its files unreadable for others, whatever the umask says
 
 
+class StoredTensor(NamedTuple):
+    """What a safetensors file says of a tensor.
+
+    Attributes:
+        dtype: Its type, in the file's own words: `"F32"`.
+        shape: Its shape.
+    """
+
+    dtype: str
+    shape: tuple[int, ...]
+
+
+def stored_tensors(path: Path) -> dict[str, StoredTensor]:
+    """Reads what tensors a safetensors file holds, without their data.
+
+    Args:
+        path: The file.
+
+    Returns:
+        Tensor names to types and shapes.
+
+    Raises:
+        ModelFolderError: If the file is missing, truncated or no safetensors file.
+    """
+    from safetensors import safe_open
+
+    with _Naming(path), safe_open(path, framework="pt") as file:
+        slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+        return {name: StoredTensor(one.get_dtype(), tuple(one.get_shape())) for name, one in slices.items()}
+
+
 def state_shapes(path: Path) -> dict[str, tuple[int, ...]]:
     """Reads the shapes of a safetensors file without its data.
 
@@ -150,10 +210,7 @@ def state_shapes(path: Path) -> dict[str, tuple[int, ...]]:
     Raises:
         ModelFolderError: If the file is missing, truncated or no safetensors file.
     """
-    from safetensors import safe_open
-
-    with _Naming(path), safe_open(path, framework="pt") as file:
-        return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+    return {name: tensor.shape for name, tensor in stored_tensors(path).items()}
 
 
 def check_shapes(module: nn.Module, path: Path, *, without: str = "\0") -> None:
@@ -165,20 +222,27 @@ def check_shapes(module: nn.Module, path: Path, *, without: str = "\0") -> None:
         without: Tensors of the module whose names start with this are not in the file.
 
     Raises:
-        ModelFolderError: If a tensor is missing, too many or of another shape, or the file is damaged.
+        ModelFolderError: If a tensor is missing, too many, of another shape or of another kind of number (floating
+            point numbers may have another precision), or the file is damaged.
     """
-    stored = state_shapes(path)
-    own = {n: tuple(value.shape) for n, value in module.state_dict().items() if not n.startswith(without)}
+    stored = stored_tensors(path)
+    own = {name: value for name, value in module.state_dict().items() if not name.startswith(without)}
     what = type(module).__name__
     for name in own.keys() - stored.keys():
         raise ModelFolderError(f"{path} has no tensor {name!r}, which a {what} needs. Save the model again")
     for name in stored.keys() - own.keys():
-        raise ModelFolderError(f"{path} has a tensor {name!r}, which a {what} does not know")
-    for name, shape in own.items():
-        if stored[name] != shape:
+        raise ModelFolderError(f"{path} has a tensor {_short(name)}, which a {what} does not know")
+    for name, value in own.items():
+        if stored[name].shape != tuple(value.shape):
             raise ModelFolderError(
-                f"{path}: tensor {name!r} has shape {list(stored[name])}, a {what} built with the saved arguments has "
-                f"{list(shape)}"
+                f"{path}: tensor {name!r} has shape {list(stored[name].shape)}, a {what} built with the saved "
+                f"arguments has {list(value.shape)}"
+            )
+        expected = _DTYPES.get(value.dtype, str(value.dtype))
+        if stored[name].dtype != expected and not {stored[name].dtype, expected} <= _FLOATS:
+            raise ModelFolderError(
+                f"{path}: tensor {name!r} is of type {stored[name].dtype}, a {what} has {expected}. Save the "
+                "model again"
             )
 
 
@@ -208,23 +272,64 @@ def read_state(module: nn.Module, path: Path, *, without: str = "\0") -> None:
 def check_inside(root: Path, path: Path) -> None:
     """Checks that a file or folder, and everything in it, lies within a folder once links are followed.
 
+    A link may lead to a file in the folder. In a snapshot of the Hugging Face hub's cache
+    (`models--NAME/snapshots/COMMIT`), where every file is a link, it may also lead to one of that model's own `blobs`.
+    Links to folders are not followed: what they lead to could have links again.
+
     Args:
-        root: The model folder.
+        root: The model folder; it may itself be a link, or lie behind one.
         path: What is about to be read.
 
     Raises:
-        ModelFolderError: If a link leads out of the folder.
+        ModelFolderError: If a link leads out of the folder or to a folder, or something is neither a file nor a folder.
     """
-    real_root = root.resolve()
-    for entry in (path, *(path.rglob("*") if path.is_dir() else ())):
+    allowed = _allowed_folders(root)
+    above = [path, *path.parents]
+    try:
+        for entry in (*above[: above.index(root) if root in above else 1], *_entries_below(path)):
+            _check_entry(entry, root, allowed)
+    except OSError as error:
+        raise ModelFolderError(f"{path} cannot be read: {error}") from error
+
+
+def _allowed_folders(root: Path) -> list[Path]:
+    real = root.resolve()
+    for folder in (real, *real.parents):
+        repository = folder.parent.parent
+        if folder.parent.name == "snapshots" and repository.name.startswith("models--"):
+            return [real, repository / "blobs"]
+    return [real]
+
+
+def _entries_below(path: Path) -> Iterator[Path]:
+    # With a stack of its own: folders may be nested deeper than Python's.
+    folders = [path] if path.is_dir() else []
+    while folders:
+        with os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                yield Path(entry.path)
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(Path(entry.path))
+
+
+def _check_entry(entry: Path, root: Path, allowed: list[Path]) -> None:
+    try:
+        mode = entry.lstat().st_mode
+    except FileNotFoundError:  # whoever reads it will say so
+        return
+    if stat.S_ISLNK(mode):
         try:
-            inside = entry.resolve().is_relative_to(real_root)
-        except (OSError, RuntimeError):  # links in a circle
+            target = entry.resolve(strict=True)
+            inside = any(target.is_relative_to(folder) for folder in allowed)
+        except (OSError, RuntimeError):  # to nowhere, or in a circle
             inside = False
         if not inside:
             raise ModelFolderError(f"{entry} is a link that leads out of the model folder {root}: not followed")
-        if entry.exists() and not entry.is_dir() and not entry.is_file():
-            raise ModelFolderError(f"{entry} is neither a file nor a folder: not read")
+        mode = target.lstat().st_mode
+        if stat.S_ISDIR(mode):
+            raise ModelFolderError(f"{entry} is a link to a folder, {target}: not followed")
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise ModelFolderError(f"{entry} is neither a file nor a folder: not read")
 
 
 def sync_folder(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import torch
 from torch import nn
 
 from quaterion_models.heads.encoder_head import EncoderHead
+from quaterion_models.saving.allocation_limit import AllocationLimit
 from quaterion_models.saving.arguments import (
     build,
     decode_arguments,
@@ -47,6 +49,9 @@ def head_to_spec(head: EncoderHead) -> dict[str, Any]:
 
     Returns:
         `{"type", "args"}`, and `"unrecorded"` with the types of arguments that JSON cannot hold.
+
+    Raises:
+        ModelFolderError: If it has more heads and layers than :func:`head_from_spec` would build.
     """
 
     def special(value: Any) -> Any:
@@ -62,6 +67,7 @@ def head_to_spec(head: EncoderHead) -> dict[str, Any]:
     if recorded is not None and type(head).get_config_dict is EncoderHead.get_config_dict:
         unrecorded |= recorded.unrecorded
     spec: dict[str, Any] = {"type": type_name(type(head)), "args": encoded.values}
+    check_parts(spec, type(head).__name__)
     return {**spec, "unrecorded": unrecorded} if unrecorded else spec
 
 
@@ -80,12 +86,13 @@ def head_from_spec(spec: Any, state: Path, classes: Iterable[type], *, where: st
     Raises:
         ModelFolderError: If the description or the state is not understood or does not fit.
     """
-    tensors = len(state_shapes(state))
-    classes = list(classes)
+    check_parts(spec, where)
+    stored = sum(math.prod(shape) for shape in state_shapes(state).values())
+    builder = _Builder(list(classes), where)
     try:
-        # First without memory: a file may declare any size, and only what it also stores is allocated.
-        with torch.device("meta"):
-            outline: EncoderHead | None = _Builder(classes, tensors, where).head(spec)
+        # First without memory: what does not fit is told by names and shapes.
+        with torch.device("meta"), AllocationLimit(stored):
+            outline: EncoderHead | None = builder.head(spec)
     except ModelFolderError:
         raise
     except RecursionError as error:
@@ -95,8 +102,9 @@ def head_from_spec(spec: Any, state: Path, classes: Iterable[type], *, where: st
     if outline is not None:
         check_shapes(outline, state)
     try:
-        with torch.random.fork_rng(devices=[]), torch.device("cpu"):  # loading draws no random numbers
-            head = _Builder(classes, tensors, where).head(spec)
+        # Loading draws no random numbers.
+        with torch.random.fork_rng(devices=[]), torch.device("cpu"), AllocationLimit(stored):
+            head = builder.head(spec)
     except ModelFolderError:
         raise
     except Exception as error:
@@ -105,17 +113,41 @@ def head_from_spec(spec: Any, state: Path, classes: Iterable[type], *, where: st
     return head
 
 
-class _Builder:
-    """Builds heads within heads, counting them."""
+def check_parts(spec: Any, where: str) -> None:
+    """Counts the heads and layers of a description, before any is built.
 
-    def __init__(self, classes: list[type], tensors: int, where: str) -> None:
+    Args:
+        spec: The description.
+        where: File and entry, for messages.
+
+    Raises:
+        ModelFolderError: If there are more than any head needs.
+    """
+    parts, values = 0, [spec]
+    while values:
+        value = values.pop()
+        if isinstance(value, dict):
+            layers = value.get("n_layers")
+            parts += max(layers, 0) if isinstance(layers, int) else 0
+            sizes = value.get("output_sizes")
+            sizes = sizes.get("$tuple") if isinstance(sizes, dict) else sizes
+            parts += len(sizes) if isinstance(sizes, list) else 0
+            parts += ("$head" in value) + ("$layer" in value)
+            values += value.values()
+        elif isinstance(value, list):
+            values += value
+        if parts > _MOST_PARTS:
+            raise ModelFolderError(f"{where} declares more than {_MOST_PARTS} heads and layers")
+
+
+class _Builder:
+    """Builds heads within heads."""
+
+    def __init__(self, classes: list[type], where: str) -> None:
         self.classes = classes
-        self.tensors = tensors
         self.where = where
-        self.parts = 0
 
     def head(self, spec: Any) -> EncoderHead:
-        self._count()
         if not isinstance(spec, dict) or not isinstance(spec.get("type"), str):
             raise ModelFolderError(f'{self.where}: a head must be described by "type" and "args"')
         args = spec.get("args")
@@ -133,26 +165,17 @@ class _Builder:
             raise
         except ValueError as error:
             raise ModelFolderError(f"{self.where}: arguments of {spec['type']!r}: {error}") from error
-        layers = values.get("n_layers")
-        if isinstance(layers, int) and layers > self.tensors:
-            raise ModelFolderError(f"{self.where} declares {layers} layers, its state has {self.tensors} tensors")
         return build(cls, values)
 
     def _special(self, tag: str, content: Any) -> Any:
         if tag == "$head":
             return self.head(content)
         if tag == "$layer":
-            self._count()
             return layer_from_spec(content, self._decode, self.classes, where=self.where)
         return None
 
     def _decode(self, value: Any) -> Any:
         return decode_value(value, self._special)
-
-    def _count(self) -> None:
-        self.parts += 1
-        if self.parts > _MOST_PARTS:
-            raise ModelFolderError(f"{self.where} declares more than {_MOST_PARTS} heads and layers")
 
 
 def save_head(head: EncoderHead, path: Path) -> None:
@@ -165,9 +188,9 @@ def save_head(head: EncoderHead, path: Path) -> None:
 def load_head(path: Path, *, classes: Sequence[type] = ()) -> EncoderHead:
     """Reads a head from a folder of its own, or from that of a model; see `EncoderHead.load`."""
     config = path / CONFIG
-    content = read_json(config)
-    check_version(content, config)
     for name in (CONFIG, HEAD_STATE):
         check_inside(path, path / name)
+    content = read_json(config)
+    check_version(content, config)
     spec = field(content, "head", dict, config)
     return head_from_spec(spec, path / HEAD_STATE, classes, where=f"{config}, head")

@@ -41,8 +41,9 @@ from quaterion_models.saving.files import (
     write_state,
 )
 from quaterion_models.saving.head_folder import head_from_spec, head_to_spec
-from quaterion_models.saving.model_card import model_card
+from quaterion_models.saving.model_card import ModelCard, model_card
 from quaterion_models.saving.new_folder import find_folder, new_folder
+from quaterion_models.saving.old_folder import is_old_config
 from quaterion_models.saving.registry import type_name
 
 if TYPE_CHECKING:
@@ -50,9 +51,10 @@ if TYPE_CHECKING:
 
 _M = TypeVar("_M", bound="SimilarityModel")
 _MOST_ENCODERS = 256
+_TRIES = 10
 
 
-def save_model(model: SimilarityModel, path: Path, *, card: str | None = None) -> None:
+def save_model(model: SimilarityModel, path: Path, *, card: str | ModelCard | None = None) -> None:
     """Writes a model into a folder.
 
     The folder is written beside its place and renamed, so that a crash leaves an older model there whole. Files of
@@ -61,7 +63,7 @@ def save_model(model: SimilarityModel, path: Path, *, card: str | None = None) -
     Args:
         model: The model.
         path: The folder.
-        card: Text of README.md; by default :func:`quaterion_models.saving.model_card.model_card`.
+        card: Text of README.md, or what is known of the model beside its parts.
 
     Raises:
         ModelFolderError: If the folder holds something else than a model, or the labels cannot be written.
@@ -96,7 +98,8 @@ def save_model(model: SimilarityModel, path: Path, *, card: str | None = None) -
         }
         write_json(folder / CONFIG, config)
         _as_readable_as(folder / CONFIG, folder / ENCODERS)
-        (folder / CARD).write_text(card if card is not None else model_card(model), encoding="utf-8")
+        text = card if isinstance(card, str) else model_card(model, card)
+        (folder / CARD).write_text(text, encoding="utf-8")
 
 
 def load_model(
@@ -122,12 +125,45 @@ def load_model(
     Raises:
         ModelFolderError: If anything is missing, damaged, hostile, of a newer format or not known.
     """
-    root = find_folder(path)
-    if not root.is_dir():
-        raise ModelFolderError(f"{path} is no folder: expected one that SimilarityModel.save wrote")
+    for _ in range(_TRIES):
+        root = find_folder(path)
+        if not root.is_dir():
+            raise ModelFolderError(f"{path} is no folder: expected one that SimilarityModel.save wrote")
+        before = _identity(root)
+        try:
+            model = _load_from(cls, root, classes, encoders, head)
+        except Exception:
+            if _identity(root) == before:
+                raise
+        else:
+            if _identity(root) == before:
+                return model
+    raise ModelFolderError(f"{path} was replaced by another save {_TRIES} times while it was read. Try again later")
+
+
+def _identity(root: Path) -> tuple[int, ...]:
+    """Tells one folder from another that takes its place: its files must not be mixed with those of this one."""
+    try:
+        status = root.stat()
+    except OSError:
+        return ()
+    return status.st_dev, status.st_ino, status.st_mtime_ns
+
+
+def _load_from(
+    cls: type[_M],
+    root: Path,
+    classes: Sequence[type[nn.Module]],
+    encoders: Mapping[str, Encoder],
+    head: EncoderHead | None,
+) -> _M:
     config = root / CONFIG
     check_inside(root, config)
     content = read_json(config)
+    if "format_version" not in content and is_old_config(content):
+        raise ModelFolderError(
+            f"{root} was saved by Quaterion 0.1. Convert it once: quaterion convert-model {root} NEW_FOLDER"
+        )
     check_version(content, config)
     loaded = _load_encoders(root, content, classes, encoders)
     spec = field(content, "head", (dict, type(None)), config)
@@ -158,7 +194,7 @@ def _load_classes(root: Path, content: dict[str, Any]) -> ClassWeights | None:
     shape = state_shapes(path).get("weights", ())
     try:
         labels = decode_value(field(spec, "labels", list, config))
-        classes = ClassWeights(labels, torch.zeros(shape), cosine=field(spec, "cosine", bool, config))
+        classes = ClassWeights(labels, torch.zeros(shape, device="cpu"), cosine=field(spec, "cosine", bool, config))
     except (ValueError, RecursionError) as error:
         raise ModelFolderError(f"{config}: classes: {error}") from error
     read_state(classes, path)
@@ -221,7 +257,10 @@ def _load_encoders(
             loaded[key] = given[key]
             load_encoder_state(given[key], folder)
         else:
-            loaded[key] = load_any_encoder(field(entry, "type", str, config), folder, classes, where=where)
+            try:
+                loaded[key] = load_any_encoder(field(entry, "type", str, config), folder, classes, where=where)
+            except RecursionError as error:
+                raise ModelFolderError(f"{where} is nested too deeply") from error
         size = field(entry, "embedding_size", int, config)
         if loaded[key].embedding_size != size:
             raise ModelFolderError(

@@ -77,8 +77,14 @@ def _put(fresh: Path, target: Path) -> None:
     if not target.exists() or not any(target.iterdir()):
         if target.exists() and os.name == "nt":
             target.rmdir()
-        fresh.rename(target)
-    elif not exchange(fresh, target):
+        try:
+            fresh.rename(target)
+        except OSError as error:
+            if error.errno not in {errno.ENOTEMPTY, errno.EEXIST}:
+                raise  # else another save was quicker, and there is a folder to replace now
+        else:
+            return
+    if not exchange(fresh, target):
         # No single step on this system: between the two renames the old folder is found by find_folder.
         old = target.with_name(_side_name(target, "old"))
         target.rename(old)

@@ -25,10 +25,20 @@ _BUILT_IN: dict[str, tuple[str, str]] = {
     "SoftmaxEmbeddingsHead/1": ("quaterion_models.heads.softmax_embeddings_head", "SoftmaxEmbeddingsHead"),
     "SwitchHead/1": ("quaterion_models.heads.switch_head", "SwitchHead"),
     "SwitchEncoder/1": ("quaterion_models.encoders.switch_encoder", "SwitchEncoder"),
+    "CallableEncoder/1": ("quaterion_models.encoders.callable_encoder", "CallableEncoder"),
+    "FieldEncoder/1": ("quaterion_models.encoders.field_encoder", "FieldEncoder"),
+    "VectorEncoder/1": ("quaterion_models.encoders.vector_encoder", "VectorEncoder"),
+    "FasttextEncoder/1": ("quaterion_models.encoders.extras.fasttext_encoder", "FasttextEncoder"),
     "SentenceTransformerEncoder/1": (
         "quaterion_models.encoders.sentence_transformer_encoder",
         "SentenceTransformerEncoder",
     ),
+    "TransformersEncoder/1": ("quaterion_models.encoders.transformers_encoder", "TransformersEncoder"),
+    "ImageEncoder/1": ("quaterion_models.encoders.image_encoder", "ImageEncoder"),
+    "ClipEncoder/1": ("quaterion_models.encoders.clip_encoder", "ClipEncoder"),
+    "ClipTextEncoder/1": ("quaterion_models.encoders.clip_towers", "ClipTextEncoder"),
+    "ClipImageEncoder/1": ("quaterion_models.encoders.clip_towers", "ClipImageEncoder"),
+    "TimmEncoder/1": ("quaterion_models.encoders.timm_encoder", "TimmEncoder"),
 }
 _NAMES = {place: name for name, place in _BUILT_IN.items()}
 
@@ -111,3 +121,19 @@ def _imported(name: str) -> object | None:
             return None
         found = names[part]
     return found
+
+
+def own_classes(model: nn.Module) -> list[type]:
+    """Lists the classes in a model that its folder names and this library does not know.
+
+    Args:
+        model: A model, an encoder or a head.
+
+    Returns:
+        Encoders and heads of the user's own, each once.
+    """
+    from quaterion_models.encoders.encoder import Encoder
+    from quaterion_models.heads.encoder_head import EncoderHead
+
+    kinds = [type(part) for part in model.modules() if isinstance(part, (Encoder, EncoderHead))]
+    return list(dict.fromkeys(kind for kind in kinds if ":" in type_name(kind)))

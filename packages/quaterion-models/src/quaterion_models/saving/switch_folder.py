@@ -86,7 +86,8 @@ def load_switch_encoder(cls: type[_S], path: Path, *, classes: Sequence[type] = 
         key: load_any_encoder(kind, folder, classes, where=f"{path / ENCODER_CONFIG}, option {key!r}")
         for key, kind, folder in _entries(path)
     }
-    takes_options = "options" in read_json(path / ENCODER_CONFIG).get("unrecorded", {})
+    config = path / ENCODER_CONFIG
+    takes_options = "options" in field(read_json(config), "unrecorded", dict, config)
     encoder = build_encoder(cls, path, **({"options": options} if takes_options else {}))
     if encoder.options.keys() != options.keys():
         raise ModelFolderError(f"{path} has the options {list(options)}, {cls.__name__} makes {list(encoder.options)}")

@@ -1,9 +1,10 @@
 """Filling a store: what is missing, in length-sorted batches, through the encoder once."""
 
+import functools
 import itertools
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from quaterion.cache.embedding_store import EmbeddingStore
+from quaterion.cache.exact_lengths import ExactLengths
 from quaterion.cache.fill_plan import FillPlan, plan_fill
 from quaterion.cache.object_source import KeptObjects, KeyedCollate, ObjectNumbers, ObjectReference, ReadObjects
 from quaterion.dataset.randomness import undisturbed_randomness
@@ -47,6 +49,7 @@ class Filling:
         encode: A collated batch to its vectors `[B, D]`, on the CPU, without gradients.
         collate: The encoder's collate step.
         objects: How the cache sees an object; its key is compared with the planned one when it is read again.
+        count: Tells the lengths of objects more closely than the reading did; None where nothing does.
         batch_size: Objects in a batch; "auto" for as many as fit.
         num_workers: Processes that read and collate, as many as the loader's if None.
     """
@@ -60,12 +63,26 @@ class Filling:
     objects: ObjectReading
     batch_size: int
     num_workers: int | None = None
+    count: Callable[[Sequence[Any]], list[int]] | None = None
 
     def plan(self) -> FillPlan:
         """Plans what the store lacks now."""
-        return plan_fill(
-            self.store, self.reading.keys[self.name], self.reading.lengths[self.name], batch_size=self.batch_size
-        )
+        return plan_fill(self.store, self.reading.keys[self.name], self._lengths, batch_size=self.batch_size)
+
+    @functools.cached_property
+    def _lengths(self) -> Callable[[NDArray[np.int64]], NDArray[np.int64]]:
+        read = self.reading.lengths[self.name]
+        if self.count is None:
+            return read.__getitem__
+        return ExactLengths(
+            self.count,
+            self.objects.side_fn,
+            self.loader,
+            self._objects(),
+            self._numbers,
+            total=len(read),
+            num_workers=self.num_workers,
+        ).of
 
     def run(self, plan: FillPlan, on_progress: Callable[[int], object] = lambda _: None) -> None:
         """Encodes the planned objects and adds their vectors to the store.

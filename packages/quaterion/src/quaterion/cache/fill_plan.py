@@ -1,6 +1,6 @@
 """Which objects to encode, in which batches: the same for every process that has the same data and the same store."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,7 +36,11 @@ class FillPlan:
 
 
 def plan_fill(
-    store: EmbeddingStore, keys: NDArray[np.uint8], lengths: NDArray[np.int64], *, batch_size: int
+    store: EmbeddingStore,
+    keys: NDArray[np.uint8],
+    lengths: Callable[[NDArray[np.int64]], NDArray[np.int64]],
+    *,
+    batch_size: int,
 ) -> FillPlan:
     """Plans the encoding of every distinct object that a store lacks.
 
@@ -47,7 +51,7 @@ def plan_fill(
     Args:
         store: The store to fill.
         keys: uint8 `[T, 16]`, keys of all objects of the data set.
-        lengths: int64 `[T]`.
+        lengths: From numbers of missing objects, int64 `[M]`, to their lengths; the same at every call.
         batch_size: Objects in a batch.
 
     Returns:
@@ -56,5 +60,5 @@ def plan_fill(
     missing = np.flatnonzero(store.rows(keys) < 0)
     missing = missing[distinct_keys(keys[missing])[0]]
     words = np.ascontiguousarray(keys[missing]).view(">u8")
-    order = np.lexsort((words[:, 1], words[:, 0], -lengths[missing]))
+    order = np.lexsort((words[:, 1], words[:, 0], -lengths(missing)))
     return FillPlan(missing[order], batch_size)

@@ -18,6 +18,7 @@ from quaterion.batch import Batch
 from quaterion.cache.batches import CachedBatches, RawBatches
 from quaterion.cache.config import CacheConfig, CacheType, KeyExtractor
 from quaterion.cache.embedding_store import EmbeddingStore
+from quaterion.cache.exact_lengths import counts_lengths
 from quaterion.cache.fill import CPU_BATCH_SIZE, Filling, differing
 from quaterion.cache.placed_vectors import PlacedVectors
 from quaterion.cache.placement import Placement, choose_placement
@@ -215,6 +216,7 @@ class BatchSource:
             objects=self._object_reading(key),
             batch_size=CPU_BATCH_SIZE if size == "auto" else size,
             num_workers=self._config.num_workers,
+            count=encoder.lengths if counts_lengths(encoder) else None,
         )
         plan = filling.plan()
         if len(plan):

@@ -6,7 +6,7 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from os import PathLike
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +27,7 @@ from quaterion.train.collapse import CollapseWatch
 from quaterion.train.label_indexes import DataSetLabels, LabelIndexes
 from quaterion.train.learning_rate import learning_rate_factor
 from quaterion.train.lightning import pl
+from quaterion.train.model_card_facts import card_of_training
 from quaterion.train.running_metrics import MetricValue, RunningMetrics
 from quaterion.train.stepping import OwnSteps, logs_every_step, may_step_itself
 from quaterion.train.xbm import CrossBatchMemory, XbmConfig
@@ -34,6 +35,10 @@ from quaterion.utils.enums import TrainStage
 from quaterion_models import SimilarityModel
 from quaterion_models.encoders import Encoder
 from quaterion_models.heads import EncoderHead
+from quaterion_models.saving.model_card import ModelCard
+
+if TYPE_CHECKING:
+    from quaterion.eval.comparison import Comparison
 
 __all__ = ["TrainableModel"]
 
@@ -265,20 +270,31 @@ class TrainableModel(pl.LightningModule, ABC):
         """One test step, called by Lightning."""
         self._step(batch, batch_idx, TrainStage.TEST, dataloader_idx)
 
-    def save_servable(self, path: str | PathLike[str]) -> None:
+    def save_servable(
+        self,
+        path: str | PathLike[str],
+        *,
+        card: ModelCard | None = None,
+        comparison: "Comparison | None" = None,
+    ) -> None:
         """Saves encoders and head as a folder that `SimilarityModel.load` reads.
+
+        Its model card (README.md) tells the loss, the training and its data, and the metrics.
 
         A loss with class weights adds them and the labels, so that `SimilarityModel.classify` works; of several such
         losses, one data set's each or not, the one that `trained_class_weights` prefers does.
 
         Args:
             path: The folder.
+            card: What the card shall say beside or instead of that: a title, a licence, a description.
+            comparison: Metrics before and after, from `quaterion.eval.compare`; without it, those logged last.
         """
         if self.label_index is not None:
             classes = trained_class_weights(self.loss, self.label_indexes)
             self.model.labels = list(self.label_index.labels if classes is None else classes.labels)
             self.model.class_weights = classes
-        self.model.save(path)
+        facts = card_of_training(self._loss, self._train_loaders, self._trainer, card=card, comparison=comparison)
+        self.model.save(path, card=facts)
 
     def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Batch:  # noqa: ARG002
         """Takes the batches of a plain loader too, as `trainer.test(model, loader)` gives them; called by Lightning."""

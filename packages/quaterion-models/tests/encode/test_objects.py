@@ -1,12 +1,10 @@
 import collections
-import sys
 
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
-from quaterion_models.encode import as_objects, eval_mode
+from quaterion_models.encode.objects import as_objects, as_stream
 
 Point = collections.namedtuple("Point", "x y")  # noqa: PYI024
 
@@ -57,26 +55,36 @@ def test_one_object(one):
 
 @pytest.mark.parametrize("inputs", [iter(["a"]), (text for text in "ab"), {"a", "b"}, frozenset({"a"}), map(str, [])])
 def test_iterators_and_sets_are_refused(inputs):
-    with pytest.raises(TypeError, match=r"takes a list, tuple, array or one object, got \w+: pass list\(\.\.\.\)"):
+    with pytest.raises(
+        TypeError,
+        match=r"takes a list, tuple, array or one object, got \w+: pass list\(\.\.\.\) of it, or encode_stream",
+    ):
         as_objects(inputs)
 
 
-def test_eval_mode_restores_every_submodule_even_after_an_error():
-    module = nn.Sequential(nn.Dropout(), nn.Sequential(nn.Dropout(), nn.Dropout()))
-    module[1][0].eval()
-    modes = [part.training for part in module.modules()]
-    with eval_mode(module):
-        assert not any(part.training for part in module.modules())
-    assert [part.training for part in module.modules()] == modes
-    with pytest.raises(ZeroDivisionError), eval_mode(module):
-        1 / 0  # noqa: B018
-    assert [part.training for part in module.modules()] == modes
+@pytest.mark.parametrize(
+    "many", [iter(["a"]), (text for text in "ab"), {"a"}, ["a"], ("a",), range(3), np.zeros((2, 3)), np.array(["a"])]
+)
+def test_whatever_can_be_iterated_over_is_a_stream(many):
+    assert as_stream(many) is many
 
 
-def test_a_progress_bar_needs_the_extra(monkeypatch):
-    from quaterion_models.encode import _progress
-
-    monkeypatch.setitem(sys.modules, "rich", None)
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(ImportError, match=r'rich is not installed. Type: pip install "quaterion-models\[progress\]"'):
-        _progress(3, enabled=True).__enter__()
+@pytest.mark.parametrize(
+    "one",
+    [
+        "text",
+        b"bytes",
+        bytearray(b"x"),
+        memoryview(b"x"),
+        {"field": 1},
+        Point(1, 2),
+        np.zeros(3),
+        torch.zeros(3),
+        7,
+        None,
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_a_single_object_is_no_stream(one):
+    with pytest.raises(TypeError, match=rf"takes an iterable of objects, got one object of type {type(one).__name__}"):
+        as_stream(one)

@@ -1,0 +1,1 @@
+"""Encoders that need further packages for some of the files that they read."""

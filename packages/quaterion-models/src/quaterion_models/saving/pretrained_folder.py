@@ -1,0 +1,138 @@
+"""Pre-trained encoders as the files of their model and their settings."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+
+from quaterion_models.encoders.encoder import Encoder
+from quaterion_models.encoders.pretrained_encoder import PretrainedEncoder
+from quaterion_models.encoders.pretrained_files import PICKLES
+from quaterion_models.saving.files import (
+    ENCODER_CONFIG,
+    FORMAT_VERSION,
+    ModelFolderError,
+    check_inside,
+    check_version,
+    field,
+    read_json,
+    state_shapes,
+    write_json,
+)
+from quaterion_models.saving.registry import type_name
+
+_MODEL = "model"
+_OF_ALL: dict[str, type | tuple[type, ...]] = {"trainable": bool, "dtype": (str, type(None)), "normalize": bool}
+_CASTS = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32, "float64": torch.float64}
+
+_P = TypeVar("_P", bound=PretrainedEncoder)
+
+
+def save_pretrained(
+    encoder: PretrainedEncoder, path: Path, *, model: Any = None, saved_as: type[Encoder] | None = None
+) -> None:
+    """Writes an encoder: its model's files as they are, or its trained weights as safetensors, and its settings.
+
+    Args:
+        encoder: The encoder.
+        path: The folder; made where it does not exist.
+        model: What to write in the place of the encoder's own model, for one that is a part of another encoder.
+        saved_as: The class to name in the place of the encoder's.
+    """
+    target = path / _MODEL
+    target.mkdir(parents=True, exist_ok=True)
+    files = encoder.model_files(encoder.folder)
+    if encoder.trainable or any(file.suffix in PICKLES for file in files):
+        encoder.write_model(encoder.loaded() if model is None else model, target)
+    else:
+        for file in files:
+            copy = target / file.relative_to(encoder.folder)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, copy)
+    content = {
+        "format_version": FORMAT_VERSION,
+        "type": type_name(saved_as or type(encoder)),
+        "args": {"trainable": encoder.trainable, **encoder.settings},
+    }
+    if encoder.module_dtype != torch.float32:
+        content["cast"] = str(encoder.module_dtype).removeprefix("torch.")
+    write_json(path / ENCODER_CONFIG, content)
+
+
+def load_pretrained(cls: type[_P], path: Path) -> _P:
+    """Builds an encoder from a folder that :func:`save_pretrained` wrote.
+
+    Args:
+        cls: Its class.
+        path: The folder.
+
+    Returns:
+        The encoder, on the CPU.
+
+    Raises:
+        ModelFolderError: If a file is missing or damaged, could run code, or leads out of the folder.
+    """
+    check_inside(path, path)
+    config = path / ENCODER_CONFIG
+    content = read_json(config)
+    check_version(content, config)
+    saved = field(content, "args", dict, config)
+    kinds = {**_OF_ALL, **cls.SETTINGS}
+    unknown = sorted(saved.keys() - kinds.keys())
+    if unknown:
+        raise ModelFolderError(
+            f"{config} has the settings {unknown}, which this {cls.__name__} does not know. "
+            "Install a newer version: pip install --upgrade quaterion-models"
+        )
+    # A setting that is missing came after the folder was saved: its default is what the encoder did before.
+    options = {name: field(saved, name, kinds[name], config) for name in saved}
+    cast = field(content, "cast", str, config) if "cast" in content else "float32"
+    if cast not in _CASTS:
+        raise ModelFolderError(f"{config}: 'cast' must be one of {list(_CASTS)}, it is {cast!r:.100}")
+    model = path / _MODEL
+    _check_files(model)
+    try:
+        cls.check_folder(model)
+        cls.check_sizes(model)
+        encoder = cls(str(model), **options)
+    except ModelFolderError:
+        raise
+    except (ValueError, TypeError) as error:
+        raise ModelFolderError(f"{config}: {error}") from error
+    return encoder.to(_CASTS[cast])
+
+
+def _check_files(model: Path) -> None:
+    if not model.is_dir():
+        raise ModelFolderError(f"{model} is missing: this is no complete model folder. Save the model again")
+    foreign = [str(file) for file in model.rglob("*") if file.suffix.lower() in PICKLES]
+    if foreign:
+        raise ModelFolderError(f"{foreign} could hold code: a saved encoder has its weights as safetensors only")
+    for weights in model.rglob("*.safetensors"):
+        state_shapes(weights)  # a truncated file is named here, not at the first forward
+    for index in model.rglob("*.index.json"):
+        _check_index(index)
+    for config in model.rglob("config.json"):
+        _check_attention(read_json(config), config)
+
+
+def _check_index(index: Path) -> None:
+    """Checks that the parts of the weights are files beside their index: transformers would follow any path."""
+    for part in set(map(str, field(read_json(index), "weight_map", dict, index).values())):
+        if Path(part).name != part or "\\" in part or not part.endswith(".safetensors"):
+            raise ModelFolderError(f"{index} names the weights {part!r:.200}, expected .safetensors files beside it")
+
+
+def _check_attention(content: dict[str, Any], config: Path) -> None:
+    """Checks that no part of a model is computed by code from the hub, which transformers would fetch and run."""
+    for name, value in content.items():
+        if isinstance(value, dict):
+            _check_attention(value, config)
+        elif "attn_implementation" in name and isinstance(value, str) and not value.isidentifier():
+            raise ModelFolderError(
+                f"{config} names {value!r:.200} as {name}, which is code that the model would bring along. It is never "
+                "run: expected one of those that transformers has, such as 'sdpa'"
+            )
