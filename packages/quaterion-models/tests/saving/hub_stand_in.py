@@ -5,9 +5,11 @@ and fetch a snapshot. A private repository shows itself to whoever has the token
 """
 
 import base64
+import contextlib
 import hashlib
 import json
 import re
+import socket
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -42,6 +44,10 @@ class Handler(BaseHTTPRequestHandler):
     """One request."""
 
     protocol_version = "HTTP/1.1"
+
+    def setup(self):
+        super().setup()
+        self.hub.connections.append(self.connection)
 
     def log_message(self, *_):
         """Writes nothing; `hub.requests` has what was asked."""
@@ -216,7 +222,7 @@ class HubStandIn:
     """
 
     def __enter__(self):
-        self.repositories, self.requests, self.lfs = {}, [], {}
+        self.repositories, self.requests, self.lfs, self.connections = {}, [], {}, []
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.hub = self
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
@@ -226,3 +232,6 @@ class HubStandIn:
     def __exit__(self, *_):
         self._server.shutdown()
         self._server.server_close()
+        for connection in self.connections:  # clients keep them open
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)

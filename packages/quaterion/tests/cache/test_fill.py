@@ -9,7 +9,8 @@ import torch
 from quaterion.cache import EmbeddingStore, fill
 from quaterion.cache.fill import Filling, differing
 from quaterion.dataset import GroupSimilarityDataLoader, SimilarityGroupSample
-from quaterion.dataset.reading import ObjectReading, read_data_set
+from quaterion.dataset.object_reading import ObjectReading
+from quaterion.dataset.reading import read_data_set
 from quaterion_models.collate import ModelCollate
 from quaterion_models.content_key import content_key
 

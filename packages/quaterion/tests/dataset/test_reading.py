@@ -12,7 +12,8 @@ from quaterion.dataset import (
     SimilarityGroupSample,
     SimilarityPairSample,
 )
-from quaterion.dataset.reading import ObjectReading, read_data_set
+from quaterion.dataset.object_reading import ObjectReading
+from quaterion.dataset.reading import read_data_set
 from quaterion_models.collate import ModelCollate
 from quaterion_models.content_key import content_key
 

@@ -18,8 +18,9 @@ from quaterion.cache.embedding_store import EmbeddingStore
 from quaterion.cache.exact_lengths import ExactLengths
 from quaterion.cache.fill_plan import FillPlan, plan_fill
 from quaterion.cache.object_source import KeptObjects, KeyedCollate, ObjectNumbers, ObjectReference, ReadObjects
+from quaterion.dataset.object_reading import ObjectReading
 from quaterion.dataset.randomness import undisturbed_randomness
-from quaterion.dataset.reading import ObjectReading, SampleReading, sequential_loader
+from quaterion.dataset.reading import SampleReading, sequential_loader
 from quaterion.dataset.similarity_data_loader import PairsSimilarityDataLoader, SimilarityDataLoader
 from quaterion.dataset.views import ViewedDataset
 

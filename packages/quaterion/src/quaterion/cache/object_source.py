@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from quaterion.dataset.reading import ObjectReading, side_of
+from quaterion.dataset.object_reading import ObjectReading, side_of
 from quaterion.dataset.views import ViewedDataset
 from quaterion_models.collate import prepared
 

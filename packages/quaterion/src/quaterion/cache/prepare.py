@@ -24,8 +24,9 @@ from quaterion.cache.placed_vectors import PlacedVectors
 from quaterion.cache.placement import Placement, choose_placement
 from quaterion.cache.reading_index import ReadingIndex, data_fingerprint
 from quaterion.dataset.drawing import IndexBatches
+from quaterion.dataset.object_reading import ObjectReading
 from quaterion.dataset.raw_collate import RawCollate, has_own_collate
-from quaterion.dataset.reading import ObjectReading, SampleReading, differing_sample, read_data_set
+from quaterion.dataset.reading import SampleReading, differing_sample, read_data_set
 from quaterion.dataset.similarity_data_loader import SimilarityDataLoader
 from quaterion.dataset.target_table import PairTable
 from quaterion_models import SimilarityModel

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from quaterion.cli.cache import cache
+from quaterion.cli.convert_model import CONVERT_MODEL, convert_model
 from quaterion.cli.demo import HELP, demo
 from quaterion.cli.errors import EXIT_CODES
 from quaterion.cli.evaluate import EVALUATE, evaluate
@@ -16,6 +17,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 app.command(help=HELP)(demo)
 app.command(help=EVALUATE)(evaluate)
 app.command(help=REPORT)(report)
+app.command("convert-model", help=CONVERT_MODEL)(convert_model)
 app.add_typer(cache)
 
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, IterableDataset
 
 from quaterion.batch import Batch, Features, PairTargets
-from quaterion.dataset.reading import ObjectReading
+from quaterion.dataset.object_reading import ObjectReading
 from quaterion.dataset.similarity_data_loader import PairsSimilarityDataLoader, SimilarityDataLoader
 from quaterion_models.collate import ModelCollate
 

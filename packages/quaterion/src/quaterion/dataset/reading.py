@@ -3,7 +3,7 @@
 import math
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
+from collections.abc import Callable, Iterator, Mapping, Sized
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -14,17 +14,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
+from quaterion.dataset.object_reading import KEY_BYTES, ObjectReading, side_of
 from quaterion.dataset.randomness import undisturbed_randomness
 from quaterion.dataset.similarity_data_loader import PairsSimilarityDataLoader, SimilarityDataLoader, object_ids
 from quaterion.dataset.target_table import GroupTable, PairTable, TargetTable
 from quaterion.dataset.views import ViewedDataset
-from quaterion_models.collate import ModelCollate, prepared
-from quaterion_models.content_key import content_key
-from quaterion_models.heads.switch_head import DOCUMENT, QUERY
+from quaterion_models.collate import ModelCollate
 from quaterion_models.meta import Meta
-from quaterion_models.types import SideFnType
 
-__all__ = ["ObjectReading", "SampleReading", "differing_sample", "read_data_set", "sequential_loader", "side_of"]
+__all__ = ["SampleReading", "differing_sample", "read_data_set", "sequential_loader"]
 
 CHUNK = 256
 """Samples read at a time: large enough that a worker's message costs little, small beside any data set."""
@@ -32,50 +30,8 @@ CHUNK = 256
 MOST_UNCOUNTED = 1_000_000
 """Objects of an iterable data set without a length after which reading stops, since it may never end."""
 
-KEY_BYTES = 16
-
 _SAMPLE = re.compile(r"\bSample (\d+):")
 """How errors name a sample, by its place in the chunk."""
-
-
-class ObjectReading(NamedTuple):
-    """How one encoder's cache sees an object.
-
-    Args:
-        key: Digest of an object, 16 bytes.
-        length: Cost of encoding an object, used to sort (characters of a text, say).
-        side_fn: Prepares an object for its side; None where the encoder treats both sides alike.
-        keys_as_given: `key` is a user's own and takes objects that are not prepared, so the side is added to it.
-    """
-
-    key: Callable[[Any], bytes]
-    length: Callable[[Any], int]
-    side_fn: SideFnType | None = None
-    keys_as_given: bool = False
-
-    def keys(self, objects: Sequence[Any], sides: Sequence[str] | None = None) -> bytes:
-        """Digests of objects, one after the other.
-
-        Args:
-            objects: B objects, as the data set has them.
-            sides: `"query"` or `"document"` for each; None for queries.
-
-        Returns:
-            B · 16 bytes.
-
-        Raises:
-            ValueError: A digest has another size.
-        """
-        if self.side_fn is None:
-            return _joined_keys(self.key, objects)
-        if not self.keys_as_given:
-            return _joined_keys(self.key, prepared(objects, sides, self.side_fn))
-        own = zip(map(self.key, objects), sides or [QUERY] * len(objects), strict=True)
-        return b"".join(map(content_key, own))
-
-    def lengths(self, objects: Sequence[Any], sides: Sequence[str] | None = None) -> NDArray[np.int64]:
-        """Costs of encoding objects, int64 `[B]`; arguments as for `keys`."""
-        return _array(map(self.length, prepared(objects, sides, self.side_fn)))
 
 
 @dataclass
@@ -177,26 +133,6 @@ class _ReadChunk:
 
 def _array(numbers: Any) -> NDArray[np.int64]:
     return np.fromiter(numbers, dtype=np.int64)
-
-
-def _joined_keys(key: Callable[[Any], bytes], objects: Sequence[Any]) -> bytes:
-    keys = [key(obj) for obj in objects]
-    for one in keys:
-        if len(one) != KEY_BYTES:
-            raise ValueError(
-                f"{getattr(key, '__qualname__', key)} returned {len(one)} bytes ({one!r}); expected {KEY_BYTES} bytes, "
-                "such as a digest of the object: see quaterion_models.content_key."
-            )
-    return b"".join(keys)
-
-
-def side_of(slot: int) -> str:
-    """The side on which an object of a pair stands.
-
-    Args:
-        slot: Which of the pair's objects; explicit negatives follow the two.
-    """
-    return QUERY if slot == 0 else DOCUMENT
 
 
 def sequential_loader(

@@ -8,7 +8,8 @@ import torch
 from quaterion.cache.config import CacheConfig, CacheType
 from quaterion.cache.embedding_store import EmbeddingStore
 from quaterion.cache.prepare import BatchSource
-from quaterion.dataset.reading import ObjectReading, SampleReading, read_data_set
+from quaterion.dataset.object_reading import ObjectReading
+from quaterion.dataset.reading import SampleReading, read_data_set
 from quaterion.dataset.similarity_data_loader import SimilarityDataLoader
 from quaterion.dataset.target_table import PairTable
 from quaterion.loss import SimilarityLoss
