@@ -3,6 +3,7 @@ import collections
 import numpy as np
 import pytest
 import torch
+from torch.utils.data import Dataset, IterableDataset
 
 from quaterion_models.encode.objects import as_objects, as_stream
 
@@ -88,3 +89,34 @@ def test_whatever_can_be_iterated_over_is_a_stream(many):
 def test_a_single_object_is_no_stream(one):
     with pytest.raises(TypeError, match=rf"takes an iterable of objects, got one object of type {type(one).__name__}"):
         as_stream(one)
+
+
+class Squares(Dataset):
+    """A data set that knows its length, and no end of its own."""
+
+    def __len__(self):
+        return 3
+
+    def __getitem__(self, index):
+        return index**2
+
+
+class Letters(IterableDataset):
+    def __iter__(self):
+        return iter("ab")
+
+
+def test_data_sets_of_torch_are_streams_up_to_their_length_and_not_one_object():
+    squares = as_stream(Squares())
+    assert (list(squares), list(squares), len(squares)) == ([0, 1, 4], [0, 1, 4], 3)
+    assert list(as_stream(Letters())) == ["a", "b"]
+    for data in (Squares(), Letters()):
+        with pytest.raises(TypeError, match=rf"takes a list, .* got {type(data).__name__}: pass list\(\.\.\.\) of it"):
+            as_objects(data)
+
+
+def test_a_data_set_that_is_a_sequence_is_many_objects():
+    class Both(Squares, collections.abc.Sequence):
+        pass
+
+    assert len(as_objects(Both())) == 3

@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -210,16 +211,24 @@ def main():
 """
 
 
+@contextmanager
 def start(tmp_path, call):
     (tmp_path / "numbers_for_workers.py").write_text(MODULE)
     (tmp_path / "script.py").write_text(SCRIPT.format(folder=str(tmp_path), call=call))
-    return subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, str(tmp_path / "script.py")],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-    )
+        # A job in the background of a shell ignores Ctrl-C, and its children with it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as script:
+        try:
+            yield script
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(script.pid, signal.SIGKILL)  # nothing goes on in the background, whatever happened
 
 
 @pytest.mark.slow
