@@ -4,9 +4,10 @@
 - memory: the most that a process takes above its vectors while it searches.
 - bootstrap: samples of 100,000 scored pairs scored together, against one after the other.
 
-Time grows with the number of queries and hardly with anything else, so that some of them give the ratio:
+Time grows with the number of queries and hardly with anything else, so that some of them give the ratio. All of them
+take minutes a run:
 
-    python benchmarks/evaluation.py --json evaluation.json --queries 100000
+    python benchmarks/evaluation.py --json evaluation.json --queries 100000 --runs 1
 """
 
 import argparse
@@ -22,7 +23,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from harness import interleaved, machine, ratio
+from harness import RUNS, interleaved, machine, ratio
 from quaterion.eval.scored import RocAuc, ScoredPairMetric, SpearmanCorrelation
 from quaterion.functional.bootstrap import resampled
 from quaterion.functional.topk import TopK, top_k
@@ -43,7 +44,7 @@ def search(points: Tensor, queries: int, backend: Any = "torch") -> TopK:
     return top_k(points[:queries], points, K, own_rows=torch.arange(queries), backend=backend)
 
 
-def measure_time(queries: int) -> dict[str, object]:
+def measure_time(queries: int, runs: int) -> dict[str, object]:
     import faiss
 
     points = vectors()
@@ -63,12 +64,14 @@ def measure_time(queries: int) -> dict[str, object]:
             "top_k": by("top_k", lambda: search(points, queries)),
             "IndexFlatIP": by("IndexFlatIP", lambda: index.search(asked, K + 1)),
             "top_k by faiss": by("top_k by faiss", lambda: search(points, queries, "faiss")),
-        }
+        },
+        runs=runs,
     )
     theirs = without_own(*map(torch.from_numpy, found["IndexFlatIP"]))
     equal = {name: compared(found[name], theirs) for name in ("top_k", "top_k by faiss")}
     return {
         "queries": queries,
+        "runs": runs,
         "top_k_against_IndexFlatIP": ratio(seconds, "top_k", "IndexFlatIP"),
         "faiss_backend_against_IndexFlatIP": ratio(seconds, "top_k by faiss", "IndexFlatIP"),
         "faiss": faiss.__version__,
@@ -93,7 +96,7 @@ def compared(ours: TopK, theirs: TopK) -> float:
     return float((ours.rows == theirs.rows).double().mean())
 
 
-def measure_memory(queries: int) -> dict[str, object]:
+def measure_memory(queries: int, _: int) -> dict[str, object]:
     command = [sys.executable, str(Path(__file__).resolve()), "--queries", str(queries), "--child"]
     figures: dict[str, object] = {}
     for backend in ("torch", "faiss"):
@@ -122,7 +125,7 @@ def status(field: str) -> float:
     raise RuntimeError(f"{field} is not known here; this benchmark needs Linux")
 
 
-def measure_bootstrap(_: int, resamples: int = 40) -> dict[str, object]:
+def measure_bootstrap(_: int, runs: int, resamples: int = 40) -> dict[str, object]:
     """What the interval of a metric of scored pairs costs."""
     generator = torch.Generator().manual_seed(0)
     similarities = torch.rand(COUNT, generator=generator, dtype=torch.float64)
@@ -143,13 +146,13 @@ def measure_bootstrap(_: int, resamples: int = 40) -> dict[str, object]:
 
         if not torch.allclose(together(), one_by_one(), rtol=0, atol=1e-12):
             raise RuntimeError(f"{name} of samples differs")
-        seconds = interleaved({"together": together, "one by one": one_by_one})
+        seconds = interleaved({"together": together, "one by one": one_by_one}, runs=runs)
         figures[f"{name}_against_one_by_one"] = ratio(seconds, "together", "one by one")
         figures[f"{name}_seconds"] = {key: statistics.median(values) for key, values in seconds.items()}
     return figures
 
 
-PARTS: dict[str, Callable[[int], dict[str, object]]] = {
+PARTS: dict[str, Callable[[int, int], dict[str, object]]] = {
     "time": measure_time,
     "memory": measure_memory,
     "bootstrap": measure_bootstrap,
@@ -161,6 +164,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), help="measure only these parts")
     parser.add_argument("--queries", type=int, default=10_000, help=f"how many of the {COUNT:,} are searched for")
+    parser.add_argument("--runs", type=int, default=RUNS, help=f"timed runs of each (default {RUNS})")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="CPU threads (default: all cores)")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -177,7 +181,7 @@ def main() -> None:
     if arguments.json is not None and arguments.json.exists() and len(arguments.only) < len(PARTS):
         result = json.loads(arguments.json.read_text()) | result  # the parts that are not measured again stay
     for name in arguments.only:
-        result[name] = PARTS[name](arguments.queries)
+        result[name] = PARTS[name](arguments.queries, arguments.runs)
         print(f"{name}: {json.dumps(result[name])}", flush=True)
         if arguments.json is not None:
             arguments.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-__all__ = ["interleaved", "machine", "main", "ratio"]
+__all__ = ["RUNS", "interleaved", "machine", "main", "ratio"]
 
 RUNS = 5
 
