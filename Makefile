@@ -13,7 +13,7 @@ RUNTIME := $(VENV)/runtime
 CONSTRAINTS := $(VENV)/constraints.txt
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 PROJECTS := $(wildcard packages/*/pyproject.toml)
-OWN := -e packages/quaterion-models -e "packages/quaterion-runtime[all]"
+MODELS := -e packages/quaterion-models
 
 # One process per core and one thread per process: faster than one process with many threads, and no oversubscription.
 TEST_ENV := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false HF_HUB_OFFLINE=1
@@ -79,7 +79,7 @@ $(CONSTRAINTS): $(STAMPS)/torch-request
 	@$(BIN)/python -c 'from importlib.metadata import version; print("torch==" + version("torch").split("+")[0])' > $@
 
 # One install command; a stamp is older than a pyproject.toml only when that file has changed.
-INSTALL = $(PIP) install --constraint $(CONSTRAINTS) $(OWN) -e "packages/quaterion[$(EXTRAS)]"
+INSTALL = $(PIP) install --constraint $(CONSTRAINTS) $(MODELS) $(ALSO) -e "packages/quaterion[$(EXTRAS)]"
 
 # The runtime as its users install it: a wheel, in an environment of its own.
 $(STAMPS)/runtime: $(shell find packages/quaterion-runtime/src packages/quaterion-runtime/pyproject.toml -type f -not -name '*.pyc')
@@ -91,6 +91,7 @@ $(STAMPS)/runtime: $(shell find packages/quaterion-runtime/src packages/quaterio
 
 $(STAMPS)/demo: EXTRAS := demo
 $(STAMPS)/test: EXTRAS := demo,test
+$(STAMPS)/test: ALSO := -e "packages/quaterion-runtime[all]"
 $(STAMPS)/demo $(STAMPS)/test: $(CONSTRAINTS) $(PROJECTS)
 	$(INSTALL)
 	@touch $(STAMPS)/demo $@

@@ -176,6 +176,38 @@ def encode(measured: dict[str, Any]) -> str:
     return "\n".join([_machine(measured["machine"]), "", "| what | measured |", "|---|---|", *rows])
 
 
+def export(measured: dict[str, Any]) -> str:
+    accuracies, speed = measured["accuracy"], measured["speed"]
+    lines = [
+        f"{_machine(measured['machine'])} all-MiniLM-L6-v2 with a trained `SkipConnectionHead`, texts of BANKING77 "
+        "(`benchmarks/export.py`). How many times as fast as torch: against `SimilarityModel.encode`, and against "
+        "torch's forward alone.",
+        "",
+        "| | MiB | accuracy | 1 - cosine, mean | largest | batch 1 | batch 32 |",
+        "|---|---|---|---|---|---|---|",
+        f"| torch | | {100 * accuracies['torch']:.2f} % | | | | |",
+    ]
+    for precision, distance in measured["difference"].items():
+        times = [
+            f"{row['against_encode'][precision]:.1f} / {row['against_bare_forward'][precision]:.1f}"
+            for row in speed.values()
+        ]
+        lines.append(
+            f"| {precision} | {measured['mib'][precision]:.0f} | {100 * accuracies[precision]:.2f} % "
+            f"| {distance['mean']:.1e} | {distance['largest']:.1e} | {' | '.join(times)} |"
+        )
+    bits = measured["binary"]
+    sizes = bits["bytes_a_vector"]
+    lines += [
+        "",
+        f"Binary vectors have {sizes['binary']} bytes in place of {sizes['float32']}. Of the exact ten nearest, "
+        f"{100 * bits['recall_at_10']:.1f} % are among the ten that they find, and "
+        f"{100 * bits['recall_at_10_scored_again']:.1f} % where the best {bits['candidates']} are scored again with "
+        f"8-bit integers ({sizes['binary'] + sizes['int8']} bytes in all).",
+    ]
+    return "\n".join(lines)
+
+
 TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
     "loss_quality": loss_quality,
     "losses": losses,
@@ -183,6 +215,7 @@ TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
     "label_errors": label_errors,
     "mining": mining,
     "evaluation": evaluation,
+    "export": export,
     "encode": encode,
 }
 

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from quaterion_models import Meta, MetricModel, SimilarityModel
-from quaterion_models.encoders import Encoder
+from quaterion_models.encoders import Encoder, SwitchEncoder
 from quaterion_models.heads import EmptyHead, GatedHead, SequentialHead, SwitchHead
 from quaterion_models.model import DEFAULT_ENCODER_KEY
 
@@ -285,3 +285,17 @@ def test_importing_loads_neither_heavy_libraries_nor_lightning():
         " if m in sys.modules])"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_a_function_for_sides_counts_whatever_its_truth_value():
+    class Prompts(dict):  # an empty one is false
+        def __call__(self, obj, side):
+            return self.get(side, "") + obj
+
+    class Prompted(Letters):
+        def get_side_fn(self):
+            return Prompts()
+
+    model = SimilarityModel(Prompted(), EmptyHead(3))
+    assert model.two_sided and not SimilarityModel(Letters(), EmptyHead(3)).two_sided
+    assert SwitchEncoder({"a": Prompted()}).get_side_fn() is not None

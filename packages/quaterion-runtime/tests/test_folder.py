@@ -35,12 +35,33 @@ def test_a_truncated_file_is_named(folder_copy, name):
         Model.load(folder)
 
 
-def test_a_graph_with_its_checksum_that_is_no_graph_is_refused(folder_copy, edit):
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"no graph", r"model\.onnx is no ONNX file"), (b"", r"model\.onnx cannot be loaded")],
+)
+def test_a_graph_with_its_checksum_that_is_no_graph_is_refused(folder_copy, edit, content, message):
     folder = folder_copy("text")
-    (folder / "model.onnx").write_bytes(b"no graph")
-    edit(folder, "graphs", 0, "digest", blake2b(b"no graph", digest_size=16).hexdigest())
-    with pytest.raises(RuntimeFolderError, match=r"model\.onnx cannot be loaded"):
+    (folder / "model.onnx").write_bytes(content)
+    edit(folder, "graphs", 0, "digest", blake2b(content, digest_size=16).hexdigest())
+    with pytest.raises(RuntimeFolderError, match=message):
         Model.load(folder)
+
+
+def test_files_of_the_hubs_cache_are_links_to_its_blobs(folder_copy):
+    folder = folder_copy("text")
+    blobs = folder.parent / "models--someone--model" / "blobs"
+    snapshot = blobs.parent / "snapshots" / "0123abcd"
+    blobs.mkdir(parents=True)
+    snapshot.mkdir(parents=True)
+    for number, file in enumerate(folder.iterdir()):
+        file.rename(blobs / str(number))
+        (snapshot / file.name).symlink_to(f"../../blobs/{number}")
+    assert Model.load(snapshot).encode("a cat").shape == (1, 4)
+    (snapshot / "model.onnx").unlink()
+    (snapshot / "model.onnx").symlink_to("../../../elsewhere")
+    (folder.parent / "elsewhere").write_bytes(b"")
+    with pytest.raises(RuntimeFolderError, match="is a link that leads out of the folder: not followed"):
+        Model.load(snapshot)
 
 
 def test_a_newer_format_says_how_to_read_it(folder_copy, edit):
@@ -87,17 +108,6 @@ def test_a_pipe_is_not_read(folder_copy):
         Model.load(folder)
 
 
-def test_a_graph_that_names_other_files_is_refused(folder_copy, edit):
-    onnx = pytest.importorskip("onnx")
-    folder = folder_copy("text")
-    model = onnx.load(str(folder / "model.onnx"))
-    onnx.save_model(model, str(folder / "model.onnx"), save_as_external_data=True, location="weights", size_threshold=0)
-    content = (folder / "model.onnx").read_bytes()
-    edit(folder, "graphs", 0, "digest", blake2b(content, digest_size=16).hexdigest())
-    with pytest.raises(RuntimeFolderError, match="keeps tensors in other files"):
-        Model.load(folder)
-
-
 FIELDS = [
     (("format_version",), "1", "format_version must be int"),
     (("format_version",), True, "format_version must be int"),
@@ -133,8 +143,13 @@ def test_a_field_that_is_wrong_is_named(folder_copy, edit, path, value, message)
 
 def test_an_image_input_is_checked_too(folder_copy, edit):
     for path, value, message in [
-        (("std",), [1, 0, 1], "std not 0"),
-        (("mean",), [1], "three numbers"),
+        (("std",), [1, 0, 1], "std must not have zeros"),
+        (("mean",), [1], "mean must be a list of 3 finite numbers"),
+        (("mean",), [float("nan"), 0, 0], "mean must be a list of 3 finite numbers"),
+        (("std",), [10**400, 1, 1], "std must be a list of 3 finite numbers"),
+        (("std",), [True, 1, 1], "std must be a list of 3 finite numbers"),
+        (("rescale",), float("inf"), "rescale must be a finite number"),
+        (("rescale",), 10**400, "rescale must be a finite number"),
         (("crop",), {"height": 10**6, "width": 4}, "height must lie in"),
         (("resize",), {"longest": 3}, "height must be int"),
         (("resample",), "magic", "resample must be one of"),
@@ -146,6 +161,32 @@ def test_an_image_input_is_checked_too(folder_copy, edit):
         for file in folder.iterdir():
             file.unlink()
         folder.rmdir()
+
+
+def test_an_array_input_is_checked_too(folder_copy, edit):
+    array = {
+        "encoder": "numbers",
+        "field": "numbers",
+        "kind": "array",
+        "dtype": "float32",
+        "tensors": {"array": "numbers"},
+    }
+    folder = folder_copy("joined")
+    edit(folder, "graphs", 0, "inputs", 1, {**array, "shape": [2]})
+    assert Model.load(folder).encode([{"title": "a", "numbers": [1, 2]}]).shape == (1, 6)
+    for shape in ([], [0], [-1], [2.0], [True], [1] * 17, [2**62]):
+        edit(folder, "graphs", 0, "inputs", 1, {**array, "shape": shape})
+        with pytest.raises(RuntimeFolderError, match="shape must be a list of 1 to 16 sizes"):
+            Model.load(folder)
+
+
+def test_two_graphs_for_the_same_kind_of_objects_are_refused(folder_copy, edit):
+    folder = folder_copy("switched")
+    edit(folder, "graphs", 1, "accepts", "text")
+    with pytest.raises(
+        RuntimeFolderError, match=r"graphs must accept objects of different kinds, they accept \['text', 'te"
+    ):
+        Model.load(folder)
 
 
 def test_a_size_that_the_graph_does_not_give_is_named(folder_copy, edit):

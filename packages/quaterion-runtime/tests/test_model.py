@@ -30,7 +30,7 @@ def test_chunks_of_any_size_give_the_same(golden, mean_of, monkeypatch, chunk):
     expected = np.stack([unit(mean_of(text)) for text in TEXTS])
     monkeypatch.setattr("quaterion_runtime.model.CHUNK", chunk)
     np.testing.assert_allclose(model.encode(TEXTS, 2), expected, atol=1e-6)
-    chunks = list(model.encode_stream(iter(TEXTS), 2, chunk_size=chunk))
+    chunks = list(model.encode_stream(iter(TEXTS), batch_size=2, chunk_size=chunk))
     np.testing.assert_allclose(np.concatenate([one.vectors for one in chunks]), expected, atol=1e-6)
     assert np.concatenate([one.positions for one in chunks]).tolist() == list(range(len(TEXTS)))
     assert max(len(one.positions) for one in chunks) == min(chunk, len(TEXTS))
@@ -161,7 +161,7 @@ def test_an_image_that_cannot_be_read_is_named(golden, tmp_path):
     Image.effect_noise((50, 50), 50).save(whole)
     (tmp_path / "cut.png").write_bytes(whole.read_bytes()[:-500])
     for name in ("text.png", "cut.png", "missing.png"):
-        with pytest.raises(ValueError, match=rf"the image .*{name} at position 1 cannot be read"):
+        with pytest.raises(ValueError, match=rf"the image .*{name}' at position 1 cannot be read"):
             model.encode([whole, tmp_path / name])
     with pytest.raises(ValueError, match="the image at position 0 cannot be read"):
         model.encode([b"no image"])
@@ -177,12 +177,12 @@ def test_sizes_that_are_no_counts_are_refused(golden, wrong):
 
 
 def test_other_arguments_out_of_range_are_refused(golden):
-    with pytest.raises(ValueError, match="threads must be 1 or more, or None, got 0"):
+    with pytest.raises(ValueError, match="threads must be a whole number of 1 or more, got 0"):
         Model.load(golden / "text", threads=0)
     model = Model.load(golden / "text")
-    with pytest.raises(ValueError, match='side must be "query" or "document", got \'left\''):
+    with pytest.raises(ValueError, match='side must be "query", "document" or None, got \'left\''):
         model.encode_stream(["a"], side="left")
-    with pytest.raises(TypeError, match="takes many objects, got one str"):
+    with pytest.raises(TypeError, match="takes an iterable of objects, got one object of type str"):
         model.encode_stream("a")
 
 

@@ -70,5 +70,5 @@ def test_what_does_not_fit_is_refused():
         binary_similarity(QUERIES, DOCUMENTS)
     with pytest.raises(ValueError, match="do not fit binary ones"):
         binary_similarity(QUERIES, quantize(DOCUMENTS[:, :8], "binary"))
-    with pytest.raises(ValueError, match="k must be 1 or more, got 0"):
+    with pytest.raises(ValueError, match="k must be a whole number of 1 or more, got 0"):
         top_k(QUERIES, DOCUMENTS, 0)

@@ -1,4 +1,4 @@
-"""Names of a user's choice, made safe as names of submodules and of folders."""
+"""Names: of a user's choice, made safe for submodules and folders; of objects, for messages."""
 
 from __future__ import annotations
 
@@ -49,6 +49,25 @@ def folder_names(keys: Iterable[str]) -> dict[str, str]:
         key: name if len(name) <= _LONGEST and folded.count(name.casefold()) == 1 else _hashed(key, name)
         for key, name in plain.items()
     }
+
+
+def name_in_batch(what: str, position: int, count: int) -> str:
+    """Names an object of a batch for a message.
+
+    Args:
+        what: What it is, such as `"object"`.
+        position: Its place.
+        count: Objects in the batch. The place in a batch of one tells nobody anything: whoever reads objects one by
+            one, to find the one that cannot be read, knows better where it stands.
+
+    Returns:
+        The name.
+
+    Example:
+        >>> name_in_batch("record", 3, 8), name_in_batch("record", 0, 1)
+        ('record 3 of the batch', 'the record')
+    """
+    return f"{what} {position} of the batch" if count > 1 else f"the {what}"
 
 
 def _quoted(key: str) -> str:

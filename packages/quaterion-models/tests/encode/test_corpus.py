@@ -1,14 +1,17 @@
 import subprocess
 import sys
+import weakref
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.utils.data import Dataset
 
 from quaterion_models import SimilarityModel
 from quaterion_models.encode import corpus
 from quaterion_models.encoders import Encoder
+from quaterion_models.encoders.pretrained_collate import ToolError
 from quaterion_models.heads import EmptyHead, GatedHead, SwitchHead
 
 
@@ -235,3 +238,68 @@ def test_no_more_than_the_result_and_a_portion_is_in_memory(how, expected_mib):
     # A portion of 4,096 vectors is 16 MiB; three of those, and the order of the objects, come on top. Twice the
     # result, which a list of vectors that are then joined takes, would be 234 MiB more.
     assert float(done.stdout) < expected_mib + 80
+
+
+def test_a_model_whose_tokenizer_is_damaged_skips_nothing():
+    def damaged(objects):
+        raise ToolError("the tokenizer is damaged")
+
+    class Damaged(Characters):
+        def get_collate_fn(self):
+            return damaged
+
+    with pytest.raises(ToolError, match="^the tokenizer is damaged$") as caught:
+        next(SimilarityModel(Damaged(), EmptyHead(2)).encode_stream(["a", "b"], on_error="skip"))
+    assert not hasattr(caught.value, "__notes__")
+
+
+class Corpus(Dataset):
+    def __len__(self):
+        return 3
+
+    def __getitem__(self, index):
+        return "a" * index
+
+
+def test_a_data_set_is_encoded_up_to_its_length():
+    vectors, positions = joined(make().encode_stream(Corpus(), chunk_size=2))
+    assert vectors.tolist() == [[0, 0], [1, 1], [2, 2]] and positions.tolist() == [0, 1, 2]
+
+
+class Prompted(str):
+    """A text that can be counted."""
+
+    __slots__ = ("__weakref__",)
+
+
+def test_prompts_are_put_before_a_portion_at_a_time(monkeypatch):
+    alive, most = weakref.WeakSet(), []
+
+    def prompt(text, side):
+        prompted = Prompted(side + text)
+        alive.add(prompted)
+        most.append(len(alive))
+        return prompted
+
+    class Sided(Characters):
+        def get_side_fn(self):
+            return prompt
+
+    monkeypatch.setattr(corpus, "PORTION", 8)
+    given = [str(number) * (number % 7) for number in range(100)]
+    vectors = SimilarityModel(Sided(), EmptyHead(2)).encode_document(given, batch_size=4)
+    assert np.array_equal(vectors, expected(["document" + text for text in given]))
+    assert max(most) <= 16
+
+
+def test_no_process_is_started_that_would_have_nothing_to_do(monkeypatch):
+    started = []
+
+    def encode_in_workers(model, portions, options, devices):
+        started.append(len(devices))
+        return iter(())
+
+    monkeypatch.setattr(corpus, "encode_in_workers", encode_in_workers)
+    for count in (1, 2, 40):
+        make().encode(["a"] * count, batch_size=1, devices=["cpu"] * 3)
+    assert started == [1, 2, 3]

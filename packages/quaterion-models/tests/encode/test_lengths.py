@@ -67,5 +67,5 @@ def test_a_wrong_number_of_lengths_is_an_error():
         def lengths(self, objects):
             return [1]
 
-    with pytest.raises(ValueError, match="zip"):
+    with pytest.raises(ValueError, match=r"Wrong\.lengths gave 1 numbers for 3 objects, expected one each"):
         total_lengths(SimilarityModel(Wrong(), EmptyHead(1)), TEXTS, None, exact=True)

@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from quaterion_models.encode.readable import Skipped, read_rows
+from quaterion_models.encoders.pretrained_collate import ToolError
 
 OBJECTS = ["1", "2", "x", "4", "five", "6"]
 POSITIONS = [10, 11, 12, 13, 14, 15]
@@ -48,6 +49,7 @@ def test_the_error_of_an_object_says_where_it_is():
     with pytest.raises(ValueError, match="'x'") as caught:
         read(Reader(), [5, 2, 4], "raise")
     assert caught.value.__notes__ == ["The object (str) is the one at position 12 of those to encode"]
+    assert caught.value.__suppress_context__  # the batch's own error tells a place in a sorted batch
 
 
 @pytest.mark.parametrize("on_error", ["raise", "skip"])
@@ -63,10 +65,23 @@ def test_an_error_of_the_batch_alone_is_raised_as_it_is(on_error):
 
 
 @pytest.mark.parametrize("alone", [False, True])
-@pytest.mark.parametrize("error", [MemoryError, torch.OutOfMemoryError, ImportError, KeyboardInterrupt])
+@pytest.mark.parametrize("error", [MemoryError, torch.OutOfMemoryError, ImportError, ToolError, KeyboardInterrupt])
 def test_what_is_no_fault_of_an_object_is_never_skipped(error, alone):
     def fails(rows):
         raise ValueError if alone and len(rows) > 1 else error
 
     with pytest.raises(error):
         read(fails, [0, 1], "skip")
+
+
+def test_the_reason_holds_what_an_error_has_been_told_on_its_way():
+    def reads_a_field(rows):
+        try:
+            return [int(OBJECTS[row]) for row in rows]
+        except ValueError as error:
+            error.add_note("This is about the field 'count'")
+            raise
+
+    _, _, (skipped,) = read(reads_a_field, [1, 2], "skip")
+    assert skipped.reason.startswith("ValueError: invalid literal") and skipped.position == 12
+    assert skipped.reason.endswith(". This is about the field 'count'")

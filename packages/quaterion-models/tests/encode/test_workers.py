@@ -250,3 +250,16 @@ def test_a_program_without_a_guard_is_told_what_to_do(tmp_path):
         _, errors = script.communicate(timeout=60)
     assert "ended with exit code 1 before it had the model" in errors
     assert "under `if __name__ == '__main__':`" in errors
+
+
+@pytest.mark.parametrize("count", [0, 1, 2])
+def test_gpus_are_those_that_torch_sees(monkeypatch, count):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
+    for number in range(3):
+        if number < count:
+            assert check_devices([f"cuda:{number}"]) == [torch.device("cuda", number)]
+        else:
+            with pytest.raises(ValueError, match=f"there is no 'cuda:{number}' here: torch sees {count} CUDA devices"):
+                check_devices([f"cuda:{number}"])
+    if count:
+        assert check_devices(["cuda"]) == [torch.device("cuda")]

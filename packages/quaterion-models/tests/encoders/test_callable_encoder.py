@@ -103,6 +103,7 @@ def test_is_never_trainable_even_where_the_function_is_a_module():
         ([[1, 2, 3], [[1], [2, 3]]], TypeError, r"object 1 of the batch \('fig'\) must be 3 real numbers"),
         (np.zeros((2, 3), complex), TypeError, "must be 3 real numbers"),
         (torch.zeros(2, 3, dtype=torch.complex64), TypeError, "must be 3 real numbers"),
+        ([torch.ones(3).to_sparse()] * 2, TypeError, r"object 0 of the batch \('banana'\) must be 3 real numbers"),
         (np.zeros((3, 3)), ValueError, "letters gave 3 vectors for 2 objects"),
         (torch.zeros(1, 3), ValueError, "letters gave 1 vectors for 2 objects"),
         (np.zeros((2, 4)), ValueError, r"object 0 of the batch \('banana'\) has shape \[4\], expected \[3\]"),
@@ -118,6 +119,17 @@ def test_is_never_trainable_even_where_the_function_is_a_module():
 def test_what_is_no_finite_vector_for_each_object_is_named(vectors, error, message):
     with pytest.raises(error, match=message):
         encode(make(lambda texts: vectors), ["banana", "fig"])
+
+
+def test_a_function_may_use_one_tensor_for_all_that_it_returns():
+    buffer = torch.empty(2, 3)
+
+    def into_buffer(numbers):
+        buffer[: len(numbers)] = torch.tensor(numbers)[:, None]
+        return buffer[: len(numbers)]
+
+    model = SimilarityModel(make(into_buffer), EmptyHead(3))
+    assert model.encode([1.0, 2.0, 3.0], batch_size=2)[:, 0].tolist() == [1, 2, 3]
 
 
 def test_an_error_of_the_function_comes_through():

@@ -179,7 +179,7 @@ def test_a_record_without_the_field_is_named_with_its_place_and_what_it_has(fiel
         with pytest.raises(ValueError, match=f"record 1 of the batch has no field {field!r}: {message}"):
             function([whole, record])
     for function in (encoder.cache_key, encoder.length):
-        with pytest.raises(ValueError, match=f"a record has no field {field!r}: {message}"):
+        with pytest.raises(ValueError, match=f"the record has no field {field!r}: {message}"):
             function(record)
 
 
@@ -308,3 +308,17 @@ def test_the_lengths_of_many_records_are_those_of_their_fields():
     assert encoder.lengths([{"title": "two words"}, {"title": ""}]) == [2, 0]
     with pytest.raises(ValueError, match="record 1 of the batch has no field 'title'"):
         encoder.lengths([{"title": "a"}, {"name": "b"}])
+
+
+def test_what_the_class_says_of_a_record_counts_more_than_what_its_field_says():
+    class Kinds(Texts):
+        @classmethod
+        def extract_meta(cls, batch):
+            return [{"kind": "field", "text": text} for text in batch]
+
+    class Own(FieldEncoder):
+        @classmethod
+        def extract_meta(cls, batch):
+            return [{"kind": "record"} for _ in batch]
+
+    assert Own("title", Kinds()).get_meta_extractor()([{"title": "a"}]) == [{"kind": "record", "text": "a"}]

@@ -251,7 +251,7 @@ def saved(tiny_vision, tmp_path):
 @pytest.mark.parametrize(
     ("file", "change", "message"),
     [
-        ("config.json", {"hidden_sizes": [10**9] * 4}, "declares hidden_sizes 1000000000, more than its weights"),
+        ("config.json", {"hidden_sizes": [10**9] * 4}, "declares hidden_sizes 1000000000 for vectors of"),
         ("config.json", {"image_size": 10**9}, "declares image_size 1000000000"),
         ("preprocessor_config.json", {"size": {"shortest_edge": 10**6}}, "asks for images of 1000000 pixels"),
         ("config.json", {"model_type": "vit_mae"}, 'masked autoencoder.*write "model_type": "vit"'),

@@ -200,11 +200,50 @@ def bomb(width, height):
     return b"\x89PNG\r\n\x1a\n" + checked + (100).to_bytes(4, "big") + b"IDAT"
 
 
+EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\n(x) show\n"
+
+
+def test_postscript_is_not_given_to_the_program_that_would_run_it(tmp_path, monkeypatch):
+    program = tmp_path / "gs"
+    program.write_text(f"#!/bin/sh\ntouch {tmp_path}/ran\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setattr("PIL.EpsImagePlugin.gs_binary", None)  # looked for anew
+    picture = Image.open(io.BytesIO(EPS))
+    for one in (EPS, picture):
+        with pytest.raises(ValueError, match="is PostScript, a program, which is not run. Convert it to PNG"):
+            read(one)
+    with pytest.raises(ValueError, match="is PostScript"):
+        key(picture)
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes")
+def test_a_pipe_or_a_device_is_not_read_without_end(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", "/dev/zero"):
+        for use in (read, key):
+            with pytest.raises(ValueError, match=rf"image '{path}'.*: it is a folder, a pipe or a device"):
+                use(path)
+
+
+def test_the_order_of_bytes_in_an_array_does_not_matter():
+    values = np.arange(12, dtype=np.uint16).reshape(3, 4) * 5000
+    assert np.array_equal(read(values.astype(">u2")), read(values))
+
+
+def test_what_is_transparent_in_a_file_of_16_bits_is_white():
+    values = np.array([[0, 300, 65535]], dtype=np.uint16)
+    content = file_of(Image.fromarray(values), transparency=300)
+    assert np.asarray(read(content))[0, :, 0].tolist() == [0, 255, 255]
+
+
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"", "UnidentifiedImageError"),
-        (b"a text", "UnidentifiedImageError"),
+        (b"", "it is in no format of images that Pillow knows"),
+        (b"a text", "it is in no format of images that Pillow knows"),
+        (EPS, "it is PostScript, a program, which is not run"),
         (file_of(NOISE)[:3000], "OSError"),
         (file_of(NOISE, "JPEG")[:1500], "OSError: image file is truncated"),
         (bomb(100_000, 100_000), "DecompressionBombError"),
@@ -230,7 +269,7 @@ def test_files_that_cannot_be_read_are_named(content, reason, tmp_path):
     ("name", "reason"),
     [
         ("missing.png", "there is no such file"),
-        ("", "IsADirectoryError"),
+        ("", "it is a folder, a pipe or a device, expected a file"),
         ("a\0b", "embedded null"),
         ("x" * 999, "OSError"),
     ],
@@ -257,6 +296,7 @@ def test_paths_without_a_file_are_named(name, reason, tmp_path):
         (np.array([[-0.5, 0.5]]), "its numbers are float64 from -0.5 to 0.5"),
         (torch.tensor([[0.5, float("nan")]]), "its numbers are float32 from nan to nan"),
         (Image.fromarray(np.array([[70_000]], dtype=np.int32)), "its numbers are int32 from 70000 to 70000"),
+        (Image.new("RGB", (0, 5)), "it has no pixels"),
         (Image.new("RGB", (2001, 2)), "it has 2001 x 2 pixels, one side more than 1000 times the other"),
     ],
 )

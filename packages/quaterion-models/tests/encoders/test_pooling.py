@@ -45,6 +45,16 @@ def test_a_mean_of_half_precision_is_summed_in_float32(dtype, with_mask):
     assert mean.item() == sum(hidden.double().flatten().tolist()) / 4
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_autocast_does_not_sum_in_half_precision(dtype):
+    # The sums would be 90,000, infinite in float16, and 257 ones, 256 or 258 in bfloat16.
+    hidden = torch.stack([torch.full((300, 2), 300.0), torch.ones(300, 2)])
+    mask = (torch.arange(300) < torch.tensor([[300], [257]])).long()
+    with torch.autocast("cpu", dtype):
+        mean = pool(hidden.to(dtype), mask, "mean")
+    assert mean.tolist() == [[300.0, 300.0], [1.0, 1.0]]
+
+
 def test_a_row_without_tokens_is_zero_and_not_nan():
     assert pool(torch.ones(1, 2, 3), torch.zeros(1, 2, dtype=torch.int64), "mean").tolist() == [[0.0, 0.0, 0.0]]
 

@@ -2,7 +2,7 @@ import pickle
 
 import pytest
 
-from quaterion_models.encoders.pretrained_collate import PretrainedCollate
+from quaterion_models.encoders.pretrained_collate import PretrainedCollate, ToolError
 from quaterion_models.fingerprint import digest_of
 
 
@@ -54,3 +54,14 @@ def test_a_function_around_it_has_its_fingerprint(vocabulary, tmp_path):
     assert digest_of(around) == before
     (tmp_path / "vocab.txt").write_text("a c")
     assert digest_of(around) != before
+
+
+def test_a_tool_that_cannot_be_loaded_is_told_from_an_object_that_cannot_be_read(tmp_path):
+    class Damaged(Vocabulary):
+        def load(self):
+            raise ValueError("the vocabulary is damaged")
+
+    with pytest.raises(ToolError, match="^the vocabulary is damaged$"):
+        Damaged(tmp_path, first=1)(["a"])
+    with pytest.raises(ToolError, match=r"No such file .*vocab\.txt"):
+        Vocabulary(tmp_path, first=1)(["a"])

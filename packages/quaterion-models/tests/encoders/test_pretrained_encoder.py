@@ -149,6 +149,29 @@ def test_files_that_change_are_read_again_or_refused(folder):
     assert encode(encoder).all()
 
 
+def test_other_files_in_the_place_of_those_it_was_built_on_are_refused(folder):
+    encoders = [Table(folder), pickle.loads(pickle.dumps(Table(folder)))]
+    content = (folder / "model.safetensors").read_bytes()
+    (folder / "model.safetensors").unlink()
+    (folder / "model.safetensors").write_bytes(content)  # the same, as when a model is saved where it came from
+    assert encode(Table(folder)).any() and encode(encoders[0]).any()
+    save_file({"weight": torch.zeros(3, 2)}, folder / "model.safetensors")
+    encode(encoders[0])  # its weights have been read
+    with pytest.raises(ValueError, match=r"have changed since the encoder was built.*another model than its head"):
+        encode(encoders[1])
+    encoders[1].fingerprint()
+    assert not encode(encoders[1]).any()
+
+
+def test_a_folder_that_has_moved_is_named(folder, tmp_path):
+    encoder, other = Table(folder), Table(folder)
+    tool = other.get_collate_fn()
+    folder.rename(tmp_path / "moved")
+    for use in (encode, lambda one: one.save(tmp_path / "saved"), Table.fingerprint, lambda _: tool(WORDS)):
+        with pytest.raises(ValueError, match=r"table is no longer there: an encoder reads .*Load it again"):
+            use(encoder)
+
+
 def test_what_a_subclass_declares_is_what_it_passes_on(folder):
     class Undeclared(Table):
         SETTINGS = {}

@@ -1,5 +1,6 @@
 import importlib.util
 import json
+import os
 import socket
 from pathlib import Path
 
@@ -8,14 +9,17 @@ import pytest
 from quaterion_models.encoders.pretrained_files import (
     ModelSource,
     check_declared_sizes,
-    check_no_adapter,
+    check_self_contained,
     digests,
     files_in,
     find_model_folder,
+    integers_in,
     is_complete,
     read_config,
     read_optional,
+    samples,
 )
+from quaterion_models.saving import strict_json
 
 SOURCE = ModelSource("a test model", "sentence-transformers/all-MiniLM-L6-v2", "transformers", "sentence-transformers")
 
@@ -24,6 +28,37 @@ SOURCE = ModelSource("a test model", "sentence-transformers/all-MiniLM-L6-v2", "
 def test_a_missing_folder_is_named(name):
     with pytest.raises(ValueError, match=r"no model at .*expected a folder .* or a name on the Hugging Face hub"):
         find_model_folder(name, None, SOURCE)
+
+
+def test_a_folder_has_no_revision(tmp_path):
+    assert find_model_folder(str(tmp_path), None, SOURCE) == tmp_path.resolve()
+    with pytest.raises(ValueError, match="is a folder on this machine, which has no revision 'v2'"):
+        find_model_folder(str(tmp_path), "v2", SOURCE)
+
+
+def test_samples_tell_files_apart_wherever_they_differ(tmp_path):
+    path = tmp_path / "model.safetensors"
+    content = bytearray(os.urandom(300_000))
+    path.write_bytes(content)
+    before = samples(tmp_path, [path])
+    assert [name for name, _ in before] == ["model.safetensors"]
+    for change in (range(20_000, 50_000), [0], [299_999]):  # a part as large as the smallest change of weights
+        changed = bytearray(content)
+        for place in change:
+            changed[place] ^= 1
+        path.write_bytes(changed)
+        assert samples(tmp_path, [path]) != before
+    path.write_bytes(content + b"0")
+    assert samples(tmp_path, [path]) != before
+    path.write_bytes(content)
+    assert samples(tmp_path, [path]) == before
+    path.write_bytes(bytes(200_000))
+    zeros = samples(tmp_path, [path])
+    path.write_bytes(bytes(400_000))
+    assert samples(tmp_path, [path]) != zeros
+    for short in (b"", b"1", b"2", os.urandom(5000)):
+        path.write_bytes(short)
+        assert samples(tmp_path, [path]) not in (before, [])
 
 
 def test_a_name_that_the_hub_does_not_give_is_named(tmp_path, monkeypatch):
@@ -133,6 +168,45 @@ def test_the_files_that_a_model_needs_are_listed_and_digested(tmp_path):
     assert changed == ["vocab.txt"]
 
 
+@pytest.mark.parametrize("content", [{"a": [1, {"b": ((2, True), None, 3.5, "4")}]}, [2, 1]])
+def test_integers_are_found_however_deep_they_lie(content):
+    assert sorted(integers_in(content)) == [1, 2]
+    for _ in range(5000):
+        content = [content]
+    assert sorted(integers_in(content)) == [1, 2]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes")
+def test_a_pipe_in_the_place_of_a_configuration_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "config.json")
+    with pytest.raises(ValueError, match=r"config\.json cannot be read: it is neither a file nor a folder"):
+        read_config(tmp_path / "config.json")
+
+
+def test_a_configuration_of_many_values_is_not_read(tmp_path, monkeypatch):
+    (tmp_path / "config.json").write_text(json.dumps({"a": float("inf")}))
+    assert read_config(tmp_path / "config.json") == {"a": float("inf")}
+    monkeypatch.setattr(strict_json, "_MOST_VALUES", 3)
+    (tmp_path / "config.json").write_text(json.dumps([1, 2, 3, 4]))
+    with pytest.raises(ValueError, match=r"config\.json cannot be read: about 4 values"):
+        read_config(tmp_path / "config.json")
+
+
+def test_an_index_of_odd_values_is_not_complete(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": [], "b": 3, "c": {}}}))
+    assert not is_complete(tmp_path)
+
+
+@pytest.mark.parametrize("content", [[], {"weight_map": ["a"]}, {}])
+def test_an_index_that_is_none_is_named(tmp_path, content):
+    (tmp_path / "pytorch_model.bin.index.json").write_text(json.dumps({"weight_map": {"a": "1.bin"}}))
+    check_self_contained(tmp_path)
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=r"index\.json must hold a dict of weights and their files"):
+        check_self_contained(tmp_path)
+
+
 def test_a_copy_without_all_of_its_weights_is_not_complete(tmp_path):
     assert not is_complete(tmp_path)
     (tmp_path / "config.json").write_text("{}")
@@ -146,12 +220,12 @@ def test_a_copy_without_all_of_its_weights_is_not_complete(tmp_path):
 
 
 def test_an_adapter_is_no_model(tmp_path):
-    check_no_adapter(tmp_path)
+    check_self_contained(tmp_path)
     (tmp_path / "adapter_config.json").write_text("{}")
     with pytest.raises(
         ValueError, match=r"holds an adapter \(adapter_config\.json\), which needs the weights of another"
     ):
-        check_no_adapter(tmp_path)
+        check_self_contained(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -163,11 +237,17 @@ def test_an_adapter_is_no_model(tmp_path):
         {"d_model": 64, "num_layers": 10**7},
         {"vision_config": {"hidden_size": 64, "image_size": 10**8}},
         {"text_config": {"hidden_size": 64, "vocab_size": 10**8}},
+        {"a_config": {"b_config": {"hidden_size": 64, "type_vocab_size": 10**6}}},
+        {"hidden_size": 64, "num_key_value_heads": 10**6},
+        {"d_model": 64, "d_kv": 10**6},
+        {"hidden_sizes": [8, 32], "embedding_size": 10**6},
+        {"hidden_size": 64, "conv_stride": [1, [2, 10**7]]},
     ],
 )
 def test_sizes_that_the_weights_cannot_hold_are_refused(tmp_path, config):
     (tmp_path / "model.safetensors").write_bytes(b"0" * 1000)
-    (tmp_path / "config.json").write_text(json.dumps({"hidden_size": 64, "vocab_size": 1000}))
+    usual = {"hidden_size": 64, "vocab_size": 1000, "rope_theta": 10**7, "eos_token_id": [128001], "use_cache": True}
+    (tmp_path / "config.json").write_text(json.dumps(usual))
     check_declared_sizes(tmp_path)
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(

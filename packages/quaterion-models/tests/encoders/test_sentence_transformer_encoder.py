@@ -299,7 +299,7 @@ def test_truncated_weights_are_named(saved):
 
 @pytest.mark.parametrize("batch", [[{"text": "a"}], ["a", None], [3], [b"a"]])
 def test_what_is_no_text_is_named(shared, batch):
-    with pytest.raises(TypeError, match=r"takes text, got \w+ at position \d of the batch"):
+    with pytest.raises(TypeError, match=r"takes text, got \w+( at position 1 of the batch)?\. Pass"):
         shared.get_collate_fn()(batch)
 
 
@@ -402,3 +402,13 @@ def test_half_precision_gives_nearly_the_same_vectors(minilm_folder, shared, dty
     assert model.encode(TEXTS[:1], to_numpy=False).dtype == dtype
     # The vectors have length 1. bfloat16 rounds to 8 bits, a relative error of up to 2^-9 in each operation.
     assert np.min((got.astype(np.float32) * expected).sum(axis=1)) >= 0.99
+
+
+def test_a_limit_that_the_model_cannot_keep_is_named(minilm_folder):
+    with pytest.raises(ValueError, match="max_length is 513, but the model in .* takes 512 tokens at the most"):
+        SentenceTransformerEncoder(minilm_folder, max_length=513)
+    assert SentenceTransformerEncoder(minilm_folder, max_length=512).lengths(["word " * 600]) == [512]
+    with pytest.raises(
+        ValueError, match=r"may have 2 tokens at the most, but .* adds 2 to each\. Give a higher max_length"
+    ):
+        SentenceTransformerEncoder(minilm_folder, max_length=2).get_collate_fn()(["a"])

@@ -259,3 +259,30 @@ def test_no_options_are_refused(options):
 def test_options_that_are_no_encoders_are_refused():
     with pytest.raises(TypeError, match="option 'a' must be an Encoder, got Linear"):
         SwitchEncoder({"a": nn.Linear(1, 1)})
+
+
+@pytest.mark.parametrize("objects", [["a", "b", np.arange(5.0)], ["a", "b"]])
+def test_an_option_that_gives_another_number_of_vectors_is_named(objects):
+    class OneMore(Texts):
+        def forward(self, batch):
+            return torch.cat([super().forward(batch), torch.zeros(1, 4)])
+
+    encoder = Either({"text": OneMore(), "vec.tor": Vectors()})
+    with pytest.raises(ValueError, match="option 'text' gave 3 vectors for 2 objects, expected one each"):
+        encode(encoder, objects)
+
+
+def test_a_frozen_option_gives_vectors_without_gradients_even_before_a_model_freezes_it():
+    encoder = make()
+    assert not encode(encoder, ["a"]).requires_grad
+    assert encode(encoder, [np.arange(5.0)]).requires_grad
+
+
+def test_what_the_class_says_of_an_object_counts_more_than_what_its_option_says():
+    class Own(Either):
+        @classmethod
+        def extract_meta(cls, batch):
+            return [{**meta, "length": -1} for meta in super().extract_meta(batch)]
+
+    extract = Own({"text": Texts(), "vec.tor": Vectors()}).get_meta_extractor()
+    assert extract(["banana"]) == [{"length": -1, "encoder": "text"}]

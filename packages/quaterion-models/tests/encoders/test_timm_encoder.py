@@ -167,6 +167,7 @@ def test_weights_that_are_missing_are_named(resnet, tmp_path):
     ("change", "message"),
     [
         ({"architecture": "no_such_model"}, r"cannot be loaded as a model of timm: RuntimeError: Unknown model"),
+        ({"model_args": {"depths": [3, 60_000]}}, "declares 60003 layers, expected at most 1000"),
         ({"model_args": {"in_chans": 10**9}}, "declares a size of 1000000000, expected at most 65536"),
     ],
 )

@@ -155,7 +155,9 @@ def test_wrong_settings_are_named(tiny_model, options, message):
 
 @pytest.mark.parametrize("batch", [[{"text": "a"}], ["a", None], [3], [b"a"], [np.zeros((2, 2, 3))]])
 def test_what_is_no_text_is_named(tiny_model, batch):
-    with pytest.raises(TypeError, match=r"TransformersEncoder takes text, got \w+ at position \d of the batch"):
+    with pytest.raises(
+        TypeError, match=r"TransformersEncoder takes text, got \w+( at position 1 of the batch)?\. Pass"
+    ):
         TransformersEncoder(tiny_model("bert")).get_collate_fn()(batch)
 
 
@@ -356,3 +358,28 @@ def test_a_text_model_saved_by_another_encoder_is_not_mixed_up(tiny_model, tmp_p
         ModelFolderError, match=r"has the settings \['pooling'\], which this SentenceTransformerEncoder"
     ):
         SentenceTransformerEncoder.load(tmp_path)
+
+
+@pytest.mark.parametrize("max_length", [1, 2])
+def test_a_limit_without_room_for_text_is_named(tiny_model, max_length):
+    encoder = TransformersEncoder(tiny_model("bert"), max_length=max_length)
+    with pytest.raises(
+        ValueError, match=rf"may have {max_length} tokens at the most, but .* adds 2 to each\. Give a high"
+    ):
+        encoder.get_collate_fn()(["word1 word2"])
+    roomy = TransformersEncoder(tiny_model("bert"), max_length=3).get_collate_fn()(["word1 word2"])
+    assert roomy["input_ids"].shape == (1, 3)
+    assert (
+        TransformersEncoder(tiny_model("gpt2"), max_length=1).get_collate_fn()(["word1 word2"])["input_ids"].numel()
+        == 1
+    )
+
+
+def test_a_trainable_model_whose_files_changed_is_not_the_one_that_the_new_files_give(tiny_model, tmp_path):
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_model("bert"), folder)
+    old = TransformersEncoder(folder, trainable=True)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"layer_norm_eps": 0.5}))
+    new = TransformersEncoder(folder, trainable=True)  # of the same weights
+    assert old.fingerprint() != new.fingerprint()

@@ -68,6 +68,13 @@ def test_the_key_is_that_of_the_numbers_whatever_holds_them():
     assert encoder.cache_key([0.5, 2.0, 1.0]) != encoder.cache_key(row)
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_number_beyond_float32_has_a_key_without_a_warning_and_is_named_when_it_is_encoded():
+    assert len(VectorEncoder(2).cache_key([1e300, 1])) == 16
+    with pytest.raises(ValueError, match="the object holds inf at place 0"):
+        encode(VectorEncoder(2), [[1e300, 1]])
+
+
 @pytest.mark.parametrize(
     ("obj", "error", "message"),
     [
@@ -81,6 +88,11 @@ def test_the_key_is_that_of_the_numbers_whatever_holds_them():
 def test_what_is_no_finite_vector_is_named_with_its_position(obj, error, message):
     with pytest.raises(error, match=message):
         encode(VectorEncoder(3), [[1, 2, 3], obj])
+
+
+def test_the_only_vector_of_a_batch_has_no_number():
+    with pytest.raises(ValueError, match=r"^the object has shape \[2\], expected \[3\]"):
+        encode(VectorEncoder(3), [[1, 2]])
 
 
 def test_rows_of_a_npy_file_are_looked_up(npy):
@@ -141,6 +153,12 @@ def test_every_kind_of_list_column_is_read(parquet, kind):
         ),
         (True, None, TypeError, "is True of type bool, expected a row number"),
         (1.0, None, TypeError, "is 1.0 of type float, expected a row number"),
+        (torch.tensor(1.7), None, TypeError, r"is tensor\(1.7000\) of type Tensor, expected a row number"),
+        (np.array(1.7), None, TypeError, r"is array\(1.7\) of type ndarray, expected a row number"),
+        (torch.tensor(True), None, TypeError, "of type Tensor, expected a row number"),
+        (np.array(True), None, TypeError, "of type ndarray, expected a row number"),
+        (np.True_, None, TypeError, "expected a row number"),
+        (np.array([1]), None, TypeError, "expected a row number"),
         (
             "x",
             KEYS,
@@ -154,8 +172,15 @@ def test_an_unknown_id_is_named_with_its_position(npy, obj, keys, error, message
     encoder = VectorEncoder.from_npy(npy, keys=keys)
     with pytest.raises(error, match=message):
         encode(encoder, [(keys or [0])[0], obj])
-    with pytest.raises(error, match="an object is "):
+    with pytest.raises(error, match="the object is "):
         encoder.cache_key(obj)
+
+
+def test_integers_of_any_kind_are_row_numbers(npy):
+    encoder = VectorEncoder.from_npy(npy)
+    rows = [2, np.int8(2), np.array(2), torch.tensor(2)]
+    assert np.array_equal(encode(encoder, rows), VECTORS[[2] * len(rows)])
+    assert len({encoder.cache_key(row) for row in rows}) == 1
 
 
 def test_a_stored_vector_that_is_not_finite_is_named_by_its_id(tmp_path):
@@ -250,6 +275,7 @@ DAMAGED = {
     "text": b"0.1 0.2 0.3\n",
     "an archive": b"PK\x03\x04" + bytes(100),
     "empty": b"",
+    "a torn header": header("(3, 3").replace(b"}", b" "),
     "code in the header": header("__import__('os').mkdir('hacked')") + bytes(100),
 }
 

@@ -1,5 +1,6 @@
-"""Classes of a user's own, which golden model folders name."""
+"""What golden model folders name or need of a program: its classes, its functions, and its objects."""
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -58,3 +59,17 @@ class Scaling(EncoderHead):
 
 
 CLASSES = [Words, ByCase, Scaling]
+
+
+def letters(texts):
+    return [[len(text), text.count("a"), 1.0] for text in texts]
+
+
+def given(callable_encoder):
+    """Encoders that a program passes in because they cannot be saved, by the folder's name."""
+    return {"callable_encoder": callable_encoder(letters, 3, version="2", name="letters")}
+
+
+def as_objects(inputs):
+    """Turns the inputs in expected.json into objects: what is a list is the pixels of an image."""
+    return [np.array(one, dtype=np.uint8) if isinstance(one, list) else one for one in inputs]

@@ -11,33 +11,44 @@ import pytest
 from safetensors import safe_open
 
 from quaterion_models import SimilarityModel
+from quaterion_models.encoders import CallableEncoder
 
 HERE = Path(__file__).parent
 FOLDERS = sorted(folder for folder in (HERE / "format_1").iterdir())
 
 
-def golden_classes():
+def _golden_classes():
     spec = importlib.util.spec_from_file_location("golden_classes_of_a_test", HERE / "golden_classes.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module.CLASSES
+    return module
 
 
-CLASSES = golden_classes()
+golden_classes = _golden_classes()
+CLASSES = golden_classes.CLASSES
+GIVEN = golden_classes.given(CallableEncoder)
+NEEDS = {
+    "sentence_transformer": ["sentence_transformers"],
+    "transformers_encoder": ["transformers"],
+    "transformers_encoder_trained": ["transformers"],
+    "image_encoder": ["transformers", "PIL"],
+    "clip_encoder": ["transformers", "PIL"],
+}
 
 
 @pytest.fixture(params=FOLDERS, ids=lambda folder: folder.name)
 def golden(request):
-    if request.param.name == "sentence_transformer":
-        pytest.importorskip("sentence_transformers")
+    for library in NEEDS.get(request.param.name, []):
+        pytest.importorskip(library)
     return request.param
 
 
-def load(folder):
+def load(folder, name):
+    given = {"default": GIVEN[name]} if name in GIVEN else None
     with warnings.catch_warnings():
         # A model loads a library's deprecated parts, not this one's.
         warnings.simplefilter("ignore", DeprecationWarning)
-        return SimilarityModel.load(folder, classes=CLASSES)
+        return SimilarityModel.load(folder, classes=CLASSES, encoders=given)
 
 
 def files(folder):
@@ -58,14 +69,15 @@ def test_no_golden_folder_is_lost():
         *("empty_head", "gated_head", "skip_connection_head", "stacked_projection_head", "widening_head"),
         *("softmax_embeddings_head", "sequential_head", "switch_head", "nested_switch_head", "two_sided", "no_head"),
         *("half_precision", "own_classes", "odd_encoder_keys", "class_weights", "fields"),
-        "sentence_transformer",
+        *("sentence_transformer", "transformers_encoder", "transformers_encoder_trained", "image_encoder"),
+        *("clip_encoder", "fasttext_encoder", "callable_encoder"),
     }
 
 
 def test_the_vectors_are_those_of_the_day_it_was_saved(golden):
     expected = json.loads((golden / "expected.json").read_text())
-    model = load(golden / "model")
-    inputs = expected["inputs"]
+    model = load(golden / "model", golden.name)
+    inputs = golden_classes.as_objects(expected["inputs"])
     assert repr(model.labels) == expected["labels"]
     # Half precision keeps 8 bits of each number.
     tolerance = 1e-2 if golden.name == "half_precision" else 1e-5
@@ -80,7 +92,7 @@ def test_the_vectors_are_those_of_the_day_it_was_saved(golden):
 
 
 def test_what_is_saved_today_has_the_same_files_entries_and_tensors(golden, tmp_path):
-    load(golden / "model").save(tmp_path / "model")
+    load(golden / "model", golden.name).save(tmp_path / "model")
     then, now = files(golden / "model"), files(tmp_path / "model")
     assert now.keys() == then.keys()
     for name, path in now.items():
@@ -93,10 +105,10 @@ def test_what_is_saved_today_has_the_same_files_entries_and_tensors(golden, tmp_
 
 
 def test_what_is_saved_today_gives_the_same_vectors_when_it_is_loaded(golden, tmp_path):
-    model = load(golden / "model")
+    model = load(golden / "model", golden.name)
     model.save(tmp_path / "model")
-    again = load(tmp_path / "model")
+    again = load(tmp_path / "model", golden.name)
     if model.head is not None:
-        inputs = json.loads((golden / "expected.json").read_text())["inputs"]
+        inputs = golden_classes.as_objects(json.loads((golden / "expected.json").read_text())["inputs"])
         assert np.array_equal(again.encode_query(inputs), model.encode_query(inputs))
         assert np.array_equal(again.encode_document(inputs), model.encode_document(inputs))

@@ -53,3 +53,18 @@ def test_any_metadata_is_yaml_that_gives_it_back_as_far_as_it_can_be_shown(text,
     # YAML reads some numbers of JSON, such as 1e3, as text.
     found["nest"][0]["value"] = float(found["nest"][0]["value"])
     assert found == json.loads(json.dumps(expected))
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("1. one", "1\\. one"),
+        ("2) two", "2\\) two"),
+        ("version 1.2 (new)", "version 1.2 (new)"),
+        ("see http://a.b/c", "see http\\://a.b/c"),
+        ("www.a.b", "www\\.a.b"),
+        ("a: b", "a: b"),
+    ],
+)
+def test_a_text_makes_no_list_and_no_link(text, written):
+    assert plain_text(text) == written

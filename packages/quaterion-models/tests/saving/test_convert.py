@@ -287,6 +287,8 @@ def test_a_head_that_cannot_be_read_is_named(old, tmp_path, head, message):
         ("SkipConnectionHead", {"input_embedding_size": 4, "n_layers": 10**9}, {"gate": g}, "more than 1000 heads"),
         ("StackedProjectionHead", {"input_embedding_size": 1, "output_sizes": [1] * 10**5}, {}, "more than 1000 heads"),
         ("GatedHead", {"input_embedding_size": 10**12}, {"gate": g}, "built so has|asks for"),
+        ("WideningHead", {"input_embedding_size": 4, "expansion_factor": 1e308}, {}, "cannot be built from these"),
+        ("WideningHead", {"input_embedding_size": 10**400}, {}, "cannot be built from these arguments"),
     ],
 )
 def test_weights_and_arguments_that_are_not_clear_are_named(old, tmp_path, name, arguments, weights, message):

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from quaterion_models.saving import strict_json
+from quaterion_models.saving import files, strict_json
 from quaterion_models.saving.files import (
     ModelFolderError,
     check_inside,
@@ -86,6 +86,34 @@ def test_the_file_has_the_permissions_of_any_new_file(tmp_path):
     assert stat.S_IMODE((tmp_path / "s.safetensors").stat().st_mode) == stat.S_IMODE(
         (tmp_path / "plain").stat().st_mode
     )
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the limit would stay for the tests that follow")
+def test_a_state_that_does_not_fit_the_disk_is_named(tmp_path):
+    import resource
+    import signal
+
+    def write():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))  # what a full disk does
+        try:
+            write_state(nn.Linear(100, 100), tmp_path / "state")
+        except ModelFolderError as error:
+            return str(error)
+        return ""
+
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.write(writer, write().encode())
+        finally:
+            os._exit(0)
+    os.close(writer)
+    os.waitpid(child, 0)
+    with os.fdopen(reader) as told:
+        message = told.read()
+    assert message.startswith(f"{tmp_path / 'state'} cannot be written: "), message
 
 
 def test_a_state_that_is_not_tensors_is_refused(tmp_path):
@@ -223,6 +251,20 @@ def test_links_are_followed_only_inside(tmp_path):
         with pytest.raises(ModelFolderError, match=f"{name} is a link that leads out"):
             check_inside(root, root / "sub")
         link.unlink()
+
+
+def test_folders_may_lie_as_deep_and_hold_as_many_files_as_those_of_models(tmp_path, monkeypatch):
+    deepest = tmp_path.joinpath(*["d"] * 32)
+    deepest.mkdir(parents=True)
+    (tmp_path / "file").touch()
+    check_inside(tmp_path, tmp_path)
+    (deepest / "file").touch()
+    with pytest.raises(ModelFolderError, match=r"more than 32 deep, or more than 100000 files: .*not read"):
+        check_inside(tmp_path, tmp_path)
+    check_inside(tmp_path, tmp_path / "d")  # the depth is that of what is about to be read
+    monkeypatch.setattr(files, "_MOST_ENTRIES", 31)
+    with pytest.raises(ModelFolderError, match=r"more than 32 deep, or more than 31 files"):
+        check_inside(tmp_path, tmp_path / "d")
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes")

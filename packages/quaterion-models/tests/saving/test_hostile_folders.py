@@ -112,8 +112,10 @@ def test_folders_nested_beyond_what_the_system_can_name_are_refused(folder):
         os.close(here)
     assert depth == 600
     try:
-        with pytest.raises(ModelFolderError, match="cannot be read: .*too long"):
+        start = time.monotonic()
+        with pytest.raises(ModelFolderError, match="holds folders that lie more than 32 deep"):
             load(folder)
+        assert time.monotonic() - start < 5
     finally:
         subprocess.run(["rm", "-rf", str(folder / "encoders" / "one")], check=True)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from quaterion_models import SimilarityModel
-from quaterion_models.encoders import Encoder
+from quaterion_models.encoders import Encoder, VectorEncoder
 from quaterion_models.heads import EmptyHead
 
 pytest.importorskip("huggingface_hub", reason="needs the extra hub")
@@ -251,3 +251,9 @@ def test_a_hostile_or_empty_repository_is_refused_as_a_folder_is(results):
 @pytest.mark.slow
 def test_a_folder_needs_no_hub(results):
     assert results["folder"]
+
+
+def test_a_folder_has_no_revision(tmp_path):
+    SimilarityModel(VectorEncoder(2), EmptyHead(2)).save(tmp_path / "model")
+    with pytest.raises(ValueError, match="model' is a folder on this machine, which has no revision 'v2'"):
+        SimilarityModel.from_pretrained(tmp_path / "model", revision="v2")

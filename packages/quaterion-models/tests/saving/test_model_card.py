@@ -219,3 +219,15 @@ def test_the_card_may_be_given_as_facts_or_as_text(tmp_path):
     assert "# Support questions" in (tmp_path / "facts" / "README.md").read_text()
     one_sided().save(tmp_path / "text", card="# Mine")
     assert (tmp_path / "text" / "README.md").read_text() == "# Mine"
+
+
+def test_a_text_that_is_no_unicode_does_not_keep_a_model_from_being_saved(tmp_path):
+    one_sided().save(tmp_path / "model", card=ModelCard(title="a\ud800", description="b\ud800"))
+    assert "b?" in (tmp_path / "model" / "README.md").read_text(encoding="utf-8")
+
+
+def test_one_name_may_be_given_instead_of_a_list():
+    card = ModelCard(language="en", tags="support", datasets="user/faq", base_model="user/base")
+    data = parsed(model_card(one_sided(), card)).data
+    assert data.language == ["en"] and data.datasets == ["user/faq"] and data.base_model == ["user/base"]
+    assert data.tags == ["similarity", "quaterion", "support"]

@@ -1,6 +1,7 @@
 import json
 import stat
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -343,3 +344,24 @@ def test_loading_is_the_same_whatever_device_is_the_default_and_draws_no_random_
     assert {tensor.device.type for tensor in SimilarityModel.load(folder, device="meta").state_dict().values()} == {
         "meta"
     }
+
+
+class Deep(Small):
+    def save(self, path):
+        super().save(path)
+        Path(path).joinpath(*["d"] * 40).mkdir(parents=True)
+
+
+class Linking(Small):
+    def save(self, path):
+        super().save(path)
+        (Path(path) / "data").symlink_to("/etc")
+
+
+@pytest.mark.parametrize(("cls", "message"), [(Deep, "more than 32 deep"), (Linking, "is a link that leads out")])
+def test_what_would_not_be_read_again_is_not_saved(folder, cls, message):
+    before = SimilarityModel.load(folder)
+    with pytest.raises(ModelFolderError, match=message):
+        make(default=cls()).save(folder)
+    assert same(SimilarityModel.load(folder), before)
+    assert [entry.name for entry in folder.parent.iterdir()] == ["model"]

@@ -1,4 +1,5 @@
 import os
+import stat
 
 import pytest
 
@@ -98,6 +99,35 @@ def test_between_two_renames_the_old_folder_is_found(tmp_path):
     assert find_folder(target) == old
     assert read(find_folder(target)) == "one"
     assert find_folder(tmp_path / "other") == tmp_path / "other"
+
+
+@pytest.mark.usefixtures("either_way")
+@pytest.mark.parametrize("name", ["x" * 255, "ключ" * 31, "水" * 85], ids=["latin", "cyrillic", "chinese"])
+def test_a_folder_may_have_any_name_that_the_system_allows(tmp_path, name):
+    for text in ("one", "two"):
+        write(tmp_path / name, text)
+    assert read(tmp_path / name) == "two"
+    assert left_beside(tmp_path / name) == []
+
+
+def test_what_is_left_of_a_long_name_is_not_taken_for_that_of_another(tmp_path, monkeypatch):
+    one, other = tmp_path / ("x" * 150 + "1"), tmp_path / ("x" * 150 + "2")
+    write(one, "one")
+    one.rename(one.with_name(module._side_name(one, "old")))
+    assert find_folder(other) == other
+    monkeypatch.setattr(module, "_alive", lambda process: False)
+    write(other, "other")
+    assert read(find_folder(one)) == "one"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes")
+def test_a_pipe_among_the_files_that_stay_is_not_waited_for(tmp_path):
+    target = tmp_path / "folder"
+    write(target, "one")
+    (target / "logs").mkdir()
+    os.mkfifo(target / "logs" / "pipe")
+    write(target, "two")
+    assert stat.S_ISFIFO((target / "logs" / "pipe").lstat().st_mode)
 
 
 @pytest.mark.parametrize("kind", ["new", "old"])

@@ -122,6 +122,27 @@ def test_pickled_weights_are_written_as_safetensors(folder, tmp_path):
     np.testing.assert_allclose(encode(TransformersEncoder.load(tmp_path / "plain")), encode(plain), atol=1e-6)
 
 
+def test_it_may_be_saved_where_it_was_loaded_from(folder):
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    SentenceTransformerEncoder.load(folder).save(folder)
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+def test_trained_weights_are_not_written_over_those_that_they_were_read_from(folder):
+    pytest.importorskip("sentence_transformers")
+    encoder = SentenceTransformerEncoder(folder / "model", trainable=True)
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    with pytest.raises(ModelFolderError, match="model holds the files that this encoder was read from"):
+        encoder.save(folder)
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+    model = SimilarityModel(encoder, EmptyHead(8))
+    model.save(folder.parent / "whole")
+    again = SimilarityModel.load(folder.parent / "whole")
+    expected = again.encode(["search"])
+    again.save(folder.parent / "whole")
+    assert np.array_equal(SimilarityModel.load(folder.parent / "whole").encode(["search"]), expected)
+
+
 @pytest.mark.parametrize("name", ["encoder.json", "model"])
 def test_a_missing_part_is_named(folder, name):
     path = folder / name

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -17,6 +17,7 @@ QUERY, DOCUMENT = "query", "document"
 LARGEST_CONFIG = 2**22
 MOST_GRAPHS = 16
 MOST_INPUTS = 256
+MOST_AXES = 16
 MOST_NUMBERS = 2**24
 """Largest embedding size, image side or token limit that is believed."""
 
@@ -33,7 +34,6 @@ class TextInput:
     """Text that a graph takes as tokens.
 
     Attributes:
-        encoder: Name of the encoder in the model.
         field: What is picked from a record first; None for objects that are text themselves.
         tokenizer: The tokenizer's file.
         max_length: Most tokens of a text.
@@ -44,7 +44,6 @@ class TextInput:
         tensors: `input_ids`, `attention_mask` and where there are any `token_type_ids` to names of graph inputs.
     """
 
-    encoder: str
     field: str | int | None
     tokenizer: Path
     max_length: int
@@ -60,7 +59,6 @@ class PixelsInput:
     """Images that a graph takes as pixels.
 
     Attributes:
-        encoder: Name of the encoder in the model.
         field: What is picked from a record first.
         resize: `{"height", "width"}` or `{"shortest_edge"}`, in pixels; None leaves images as they are.
         crop: Height and width of the middle that is cut out; None cuts nothing.
@@ -71,7 +69,6 @@ class PixelsInput:
         tensors: `pixels` to the name of a graph input, float32 `[B, 3, H, W]`.
     """
 
-    encoder: str
     field: str | int | None
     resize: Mapping[str, int] | None
     crop: tuple[int, int] | None
@@ -87,14 +84,12 @@ class ArrayInput:
     """Vectors or other arrays of numbers that go into a graph as they are.
 
     Attributes:
-        encoder: Name of the encoder in the model.
         field: What is picked from a record first.
         shape: Of one object.
         dtype: `"float32"`, `"int64"`, ...
         tensors: `array` to the name of a graph input, `[B, *shape]`.
     """
 
-    encoder: str
     field: str | int | None
     shape: tuple[int, ...]
     dtype: str
@@ -109,15 +104,15 @@ class Graph:
     """One file that computes embeddings.
 
     Attributes:
-        name: Its name.
         file: The ONNX file.
+        digest: The checksum that it must have.
         accepts: Of several graphs, the kind of objects that this one takes; None for all.
         inputs: What it computes embeddings of.
         outputs: `"query"` and `"document"` to names of graph outputs.
     """
 
-    name: str
     file: Path
+    digest: str
     accepts: str | None
     inputs: tuple[GraphInput, ...]
     outputs: Mapping[str, str]
@@ -169,15 +164,43 @@ def read_folder(path: Path) -> RuntimeFolder:
     size = content.number("embedding_size")
     if dimensions is not None and not all(type(one) is int and 0 < one <= size for one in dimensions):
         raise content.error("dimensions", f"must be numbers from 1 to {size}, they are {dimensions!r:.200}")
+    described = tuple(reader.graph(content.nested(f"graphs[{number}]", one), len(graphs))
+                      for number, one in enumerate(graphs))  # fmt: skip
+    accepted = [graph.accepts for graph in described]
+    if len(set(accepted)) < len(accepted):
+        raise content.error("graphs", f"must accept objects of different kinds, they accept {accepted}")
     return RuntimeFolder(
         embedding_size=size,
         dimensions=None if dimensions is None else tuple(dimensions),
         normalized=content.take("normalized", bool),
         precision=content.choice("precision", _PRECISIONS),
         two_sided=content.take("sides", list, optional=True) is not None,
-        graphs=tuple(reader.graph(content.nested(f"graphs[{number}]", one), len(graphs))
-                     for number, one in enumerate(graphs)),
-    )  # fmt: skip
+        graphs=described,
+    )
+
+
+def read_file(path: Path, *, most: int, what: str) -> bytes:
+    """Reads a file of bounded size.
+
+    Args:
+        path: The file.
+        most: Bytes that it may have.
+        what: What it should be, for messages.
+
+    Returns:
+        Its content.
+
+    Raises:
+        RuntimeFolderError: If it is larger, or cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(min(path.stat().st_size, most) + 1)  # and if it has grown meanwhile, no more
+    except OSError as error:
+        raise RuntimeFolderError(f"{path} cannot be read: {error}") from error
+    if len(content) > most:
+        raise RuntimeFolderError(f"{path} is larger than {most} bytes: this is no {what}")
+    return content
 
 
 class _Fields:
@@ -222,10 +245,16 @@ class _Fields:
             raise self.error(name, f"must hold {list(needed or allowed)} with texts, it is {value!r:.200}")
         return value
 
-    def numbers(self, name: str, kind: tuple[type, ...]) -> tuple[Any, ...]:
+    def numbers(self, name: str, count: int) -> tuple[float, ...]:
         value: list[Any] = self.take(name, list)
-        if not 1 <= len(value) <= 16 or not all(type(one) in kind for one in value):
-            raise self.error(name, f"must be a short list of numbers, it is {value!r:.200}")
+        if len(value) != count or not all(_is_finite(one) for one in value):
+            raise self.error(name, f"must be a list of {count} finite numbers, it is {value!r:.200}")
+        return tuple(map(float, value))
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        value: list[Any] = self.take(name, list)
+        if not 1 <= len(value) <= MOST_AXES or not all(type(one) is int and 1 <= one <= MOST_NUMBERS for one in value):
+            raise self.error(name, f"must be a list of 1 to {MOST_AXES} sizes, it is {value!r:.200}")
         return tuple(value)
 
 
@@ -239,11 +268,9 @@ class _Reader:
         inputs = fields.take("inputs", list)
         if not 1 <= len(inputs) <= MOST_INPUTS:
             raise fields.error("inputs", f"must be a list of 1 to {MOST_INPUTS}, it has {len(inputs)}")
-        file = self._file(fields, "file", ".onnx")
-        _check_graph_file(file, fields.take("digest", str))
         return Graph(
-            name=fields.take("name", str),
-            file=file,
+            file=self._file(fields, "file", ".onnx"),
+            digest=fields.take("digest", str),
             accepts=fields.choice("accepts", _ACCEPTED, optional=graphs == 1),
             inputs=tuple(self.input(fields.nested(f"inputs[{number}]", one)) for number, one in enumerate(inputs)),
             outputs=fields.texts("outputs", (QUERY, DOCUMENT), needed=(QUERY, DOCUMENT)),
@@ -251,11 +278,9 @@ class _Reader:
 
     def input(self, fields: _Fields) -> GraphInput:
         kind = fields.choice("kind", ("text", "pixels", "vector", "array"))
-        encoder = fields.take("encoder", str)
         field = fields.take("field", (str, int), optional=True)
         if kind == "text":
             return TextInput(
-                encoder=encoder,
                 field=field,
                 tokenizer=self._file(fields, "tokenizer", ".json"),
                 max_length=fields.number("max_length"),
@@ -268,17 +293,16 @@ class _Reader:
                 ),
             )
         if kind == "pixels":
-            return self._pixels(fields, encoder, field)
-        shape = (fields.number("size"),) if kind == "vector" else fields.numbers("shape", (int,))
+            return self._pixels(fields, field)
+        shape = (fields.number("size"),) if kind == "vector" else fields.shape("shape")
         return ArrayInput(
-            encoder=encoder,
             field=field,
             shape=shape,
             dtype="float32" if kind == "vector" else fields.choice("dtype", ("float32", "float64", "int64", "int32")),
             tensors=fields.texts("tensors", ("array",), needed=("array",)),
         )
 
-    def _pixels(self, fields: _Fields, encoder: str, field: str | int | None) -> PixelsInput:
+    def _pixels(self, fields: _Fields, field: str | int | None) -> PixelsInput:
         resize: dict[str, Any] | None = fields.take("resize", dict, optional=True)
         if resize is not None:
             nested = fields.nested("resize", resize)
@@ -286,16 +310,17 @@ class _Reader:
             resize = {name: nested.number(name, most=2**14) for name in names}
         crop: dict[str, Any] | None = fields.take("crop", dict, optional=True)
         cut = None if crop is None else fields.nested("crop", crop)
-        mean, std = (fields.numbers(name, (int, float)) for name in ("mean", "std"))
-        if len(mean) != 3 or len(std) != 3 or not all(std):
-            raise fields.error("mean and std", f"must be three numbers each, std not 0, they are {mean} and {std}")
+        mean, std, rescale = fields.numbers("mean", 3), fields.numbers("std", 3), fields.take("rescale", (int, float))
+        if not all(std):
+            raise fields.error("std", f"must not have zeros, it is {list(std)}")
+        if not _is_finite(rescale):
+            raise fields.error("rescale", f"must be a finite number, it is {rescale!r:.200}")
         return PixelsInput(
-            encoder=encoder,
             field=field,
             resize=resize,
             crop=None if cut is None else (cut.number("height", most=2**14), cut.number("width", most=2**14)),
             resample=fields.choice("resample", ("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")),
-            rescale=float(fields.take("rescale", (int, float))),
+            rescale=float(rescale),
             mean=mean,
             std=std,
             tensors=fields.texts("tensors", ("pixels",), needed=("pixels",)),
@@ -313,18 +338,32 @@ def _inside(root: Path, name: str) -> Path:
     path = root / name
     if not path.is_file():
         raise RuntimeFolderError(f"{path} is missing: this is no complete exported folder. Export the model again")
-    if path.is_symlink() and not path.resolve().is_relative_to(root.resolve()):
+    if path.is_symlink() and not any(path.resolve().is_relative_to(folder) for folder in _allowed_folders(root)):
         raise RuntimeFolderError(f"{path} is a link that leads out of the folder: not followed. Copy the files instead")
     return path
 
 
-def _read_json(path: Path) -> Any:
-    if path.stat().st_size > LARGEST_CONFIG:
-        raise RuntimeFolderError(f"{path} is larger than {LARGEST_CONFIG} bytes: this is no configuration")
+def _allowed_folders(root: Path) -> list[Path]:
+    """Where files may lie: in the folder, and of one in the cache of the Hugging Face Hub among that model's blobs."""
+    real = root.resolve()
+    for folder in (real, *real.parents):
+        repository = folder.parent.parent
+        if folder.parent.name == "snapshots" and repository.name.startswith("models--"):
+            return [real, repository / "blobs"]
+    return [real]
+
+
+def _is_finite(value: Any) -> bool:
     try:
-        return json.loads(path.read_bytes())
-    except OSError as error:
-        raise RuntimeFolderError(f"{path} cannot be read: {error}") from error
+        return type(value) in (int, float) and math.isfinite(value)
+    except OverflowError:  # a whole number beyond all floats
+        return False
+
+
+def _read_json(path: Path) -> Any:
+    content = read_file(path, most=LARGEST_CONFIG, what="configuration")
+    try:
+        return json.loads(content)
     except (ValueError, RecursionError) as error:
         raise RuntimeFolderError(f"{path} is damaged: {error!s:.200}. Export the model again") from error
 
@@ -337,17 +376,3 @@ def _check_version(content: _Fields) -> None:
             f"the folder has format_version {version}, this library reads up to {FORMAT_VERSION}. Install a newer one: "
             "pip install --upgrade quaterion-runtime"
         )
-
-
-def _check_graph_file(file: Path, digest: str) -> None:
-    # onnxruntime would follow this key of a tensor to a file of any name.
-    outside = b"\x0a\x08location"
-    found, tail = blake2b(digest_size=16), b""
-    with file.open("rb") as stream:
-        while block := stream.read(2**22):
-            found.update(block)
-            if outside in tail + block:
-                raise RuntimeFolderError(f"{file} keeps tensors in other files: expected a file that is complete alone")
-            tail = block[-len(outside) :]
-    if found.hexdigest() != digest:
-        raise RuntimeFolderError(f"{file} is damaged or truncated: its checksum is another one. Export the model again")

@@ -2,35 +2,39 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, Literal, Self, TypeVar, cast
 
-import numpy as np
 from numpy.typing import NDArray
 
+from quaterion_runtime.chunk import ChunkEncoder, EncodedChunk
+from quaterion_runtime.counts import positive
 from quaterion_runtime.folder import DOCUMENT, QUERY, RuntimeFolder, read_folder
-from quaterion_runtime.objects import as_objects, graph_for
-from quaterion_runtime.precision import Precision, check_precision, quantize
+from quaterion_runtime.objects import as_objects, as_stream
+from quaterion_runtime.precision import Precision, empty
 from quaterion_runtime.progress import progress_bar
+from quaterion_runtime.readable import OnError
 from quaterion_runtime.session import GraphSession
+from quaterion_runtime.shape import Shape, shape_of
 
 CHUNK = 4096
 """Objects that are prepared and sorted by length together."""
 
+F = TypeVar("F", bound=Callable[..., Any])
 
-class EncodedChunk(NamedTuple):
-    """The embeddings of one chunk of a stream.
 
-    Attributes:
-        vectors: `[n, D]`, in the precision that was asked for.
-        positions: int64 `[n]`, where the objects stand in the stream, counted from 0.
-    """
+def _signature_of(original: F) -> Callable[[Callable[..., Any]], F]:
+    """Gives a method the signature of another."""
 
-    vectors: NDArray[Any]
-    positions: NDArray[np.int64]
+    def give(method: Callable[..., Any]) -> F:
+        method.__signature__ = inspect.signature(original)  # type: ignore[attr-defined]
+        return cast(F, method)
+
+    return give
 
 
 class Model:
@@ -72,11 +76,12 @@ class Model:
 
         Raises:
             RuntimeFolderError: If a file is missing, damaged, hostile or of a newer format.
-            ValueError: If `threads` is not positive.
+            ValueError: If `threads` is not positive, or this onnxruntime has no such provider.
             ImportError: If the model takes images and Pillow is not installed.
         """
-        if threads is not None and threads < 1:
-            raise ValueError(f"threads must be 1 or more, or None, got {threads}")
+        if threads is not None:
+            positive("threads", threads)
+        _check_providers(providers)
         described = read_folder(Path(folder))
         return cls(
             described, [GraphSession(one, described.embedding_size, threads, providers) for one in described.graphs]
@@ -120,14 +125,17 @@ class Model:
         Raises:
             TypeError: If `inputs` is an iterator or a set, or an object is of another kind than the model takes.
             ValueError: If an object cannot be read, or an argument is out of range.
+            RuntimeFolderError: If the graph gives no such vectors.
         """
-        return self._encode(inputs, batch_size, QUERY, _Shape.of(self._folder, normalize, dimensions, precision),
-                            show_progress=show_progress)  # fmt: skip
+        shape = shape_of(self._folder, normalize, dimensions, precision)
+        return self._encode(inputs, batch_size, QUERY, shape, show_progress=show_progress)
 
-    def encode_query(self, inputs: Any, batch_size: int = 32, **options: Any) -> NDArray[Any]:
-        """Computes embeddings of queries; the same as :meth:`encode`, with its options."""
-        return self.encode(inputs, batch_size, **options)
+    @_signature_of(encode)
+    def encode_query(self, *args: Any, **options: Any) -> Any:
+        """Computes embeddings of queries; the same as :meth:`encode`."""
+        return self.encode(*args, **options)
 
+    @_signature_of(encode)
     def encode_document(
         self,
         inputs: Any,
@@ -137,130 +145,85 @@ class Model:
         dimensions: int | None = None,
         precision: Precision = "float32",
         show_progress: bool = False,
-    ) -> NDArray[Any]:
-        """Computes embeddings of documents; arguments, result and errors as of :meth:`encode`."""
-        return self._encode(inputs, batch_size, DOCUMENT, _Shape.of(self._folder, normalize, dimensions, precision),
-                            show_progress=show_progress)  # fmt: skip
+    ) -> Any:
+        """Computes embeddings of documents, with the arguments of :meth:`encode`; the same without two sides."""
+        shape = shape_of(self._folder, normalize, dimensions, precision)
+        return self._encode(inputs, batch_size, DOCUMENT, shape, show_progress=show_progress)
 
     def encode_stream(
         self,
         objects: Iterable[Any],
-        batch_size: int = 32,
         *,
-        side: str = QUERY,
+        batch_size: int = 32,
         chunk_size: int = CHUNK,
+        side: Literal["query", "document"] | None = None,
         normalize: bool = False,
         dimensions: int | None = None,
         precision: Precision = "float32",
+        on_error: OnError = "raise",
+        show_progress: bool = False,
     ) -> Iterator[EncodedChunk]:
-        """Computes embeddings of a corpus that need not fit into memory, chunk by chunk.
+        """Computes the embeddings of a corpus that need not fit into memory, chunk by chunk, in order.
 
         Args:
-            objects: Objects, read as they are needed.
-            batch_size: As for :meth:`encode`.
-            side: `"query"` or `"document"`.
-            chunk_size: Objects that are read, sorted by length and returned together.
+            objects: An iterable of objects: a generator, a file, a list. They are read when their chunk is due.
+            batch_size: Objects in a batch; batches hold objects of like length of one chunk.
+            chunk_size: Objects in a chunk. One chunk is in memory at a time.
+            side: `"query"` or `"document"`, for a two-sided model; None for queries.
             normalize: As for :meth:`encode`.
             dimensions: As for :meth:`encode`.
             precision: As for :meth:`encode`.
+            on_error: `"skip"` leaves out objects that cannot be read (an unreadable image, a record without the field),
+                and lists them in their chunk; `"raise"` ends with the error of the first. Errors of the model itself
+                are always raised.
+            show_progress: Whether to show a progress bar (needs the extra `progress`).
 
         Returns:
-            The chunks, in order. Nothing is read before the first is asked for.
+            An iterator of chunks: `vectors` `[n, D]`, `positions` int64 `[n]` and `skipped`, pairs of position and
+            reason. Nothing is read before the first is asked for.
 
         Raises:
-            TypeError: If `objects` is one text, or no iterable.
-            ValueError: If an argument is out of range.
+            TypeError: If `objects` is a single object, or one of them is of another kind than the model takes.
+            ValueError: If an object cannot be read, or an argument is out of range.
+            RuntimeFolderError: If the graph gives no such vectors.
+
+        Example:
+            >>> texts = iter(["a text", None, "another"])
+            >>> for chunk in Model.load(folder).encode_stream(texts, on_error="skip"):
+            ...     print(chunk.vectors.shape, chunk.positions, [position for position, reason in chunk.skipped])
+            (2, 4) [0 2] [1]
         """
-        if isinstance(objects, str | bytes) or not isinstance(objects, Iterable):
-            raise TypeError(f"encode_stream takes many objects, got one {type(objects).__name__}: pass a list of it")
-        for name, value in (("batch_size", batch_size), ("chunk_size", chunk_size)):
-            _check_positive(name, value)
-        if side not in (QUERY, DOCUMENT):
-            raise ValueError(f'side must be "query" or "document", got {side!r}')
-        shape = _Shape.of(self._folder, normalize, dimensions, precision)
-        return self._stream(iter(objects), batch_size, side, chunk_size, shape)
+        if side not in (None, QUERY, DOCUMENT):
+            raise ValueError(f'side must be "{QUERY}", "{DOCUMENT}" or None, got {side!r}')
+        shape = shape_of(self._folder, normalize, dimensions, precision)
+        encoder = ChunkEncoder(self._sessions, side or QUERY, batch_size, shape, on_error)
+        return _chunks(encoder, as_stream(objects), positive("chunk_size", chunk_size), show_progress=show_progress)
 
-    def _stream(
-        self, source: Iterator[Any], batch_size: int, side: str, chunk_size: int, shape: _Shape
-    ) -> Iterator[EncodedChunk]:
-        start = 0
-        while some := list(itertools.islice(source, chunk_size)):
-            positions = range(start, start + len(some))
-            vectors = np.empty((len(some), shape.size), dtype=np.float32)
-            self._fill(vectors, some, positions, batch_size, side, shape, lambda _: None)
-            yield EncodedChunk(quantize(vectors, shape.precision), np.array(positions, dtype=np.int64))
-            start += len(some)
-
-    def _encode(self, inputs: Any, batch_size: int, side: str, shape: _Shape, *, show_progress: bool) -> NDArray[Any]:
-        _check_positive("batch_size", batch_size)
+    def _encode(self, inputs: Any, batch_size: int, side: str, shape: Shape, *, show_progress: bool) -> NDArray[Any]:
         objects = as_objects(inputs)
-        parts = []
+        encoder = ChunkEncoder(self._sessions, side, batch_size, shape)
+        vectors = empty(len(objects), shape.size, shape.precision)
         with progress_bar(len(objects), enabled=show_progress) as advance:
             for start in range(0, len(objects), CHUNK):
                 some = objects[start : start + CHUNK]
-                vectors = np.empty((len(some), shape.size), dtype=np.float32)
-                self._fill(vectors, some, range(start, start + len(some)), batch_size, side, shape, advance)
-                parts.append(quantize(vectors, shape.precision))
-        if not parts:
-            return quantize(np.empty((0, shape.size), dtype=np.float32), shape.precision)
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
-
-    def _fill(
-        self,
-        vectors: NDArray[np.float32],
-        objects: Sequence[Any],
-        positions: Sequence[int],
-        batch_size: int,
-        side: str,
-        shape: _Shape,
-        advance: Callable[[int], object],
-    ) -> None:
-        """Writes the embeddings of a chunk, each batch where its objects stood."""
-        routes: dict[int, list[int]] = {}
-        for row, obj in enumerate(objects):
-            routes.setdefault(graph_for(obj, self._folder.graphs, positions[row]), []).append(row)
-        for number, rows in routes.items():
-            session = self._sessions[number]
-            prepared = session.prepare([objects[row] for row in rows], side, [positions[row] for row in rows])
-            lengths = sum(one.lengths() for one in prepared)
-            order = np.argsort(-np.asarray(lengths), kind="stable")
-            for start in range(0, len(order), batch_size):
-                batch = order[start : start + batch_size].tolist()
-                vectors[[rows[row] for row in batch]] = shape.cut(session.run(prepared, batch, side))
-                advance(len(batch))
+                vectors[start : start + len(some)] = encoder.encode(some, start, advance).vectors
+        return vectors
 
 
-class _Shape(NamedTuple):
-    """What the caller wants of the vectors that the graph gives."""
-
-    size: int
-    scale: bool
-    precision: Precision
-
-    @classmethod
-    def of(cls, folder: RuntimeFolder, normalize: bool, dimensions: int | None, precision: Precision) -> Self:
-        check_precision(precision)
-        if dimensions is None:
-            return cls(folder.embedding_size, normalize and not folder.normalized, precision)
-        if not 1 <= dimensions <= folder.embedding_size:
-            raise ValueError(f"dimensions must lie in 1..{folder.embedding_size}, got {dimensions}")
-        if (
-            dimensions != folder.embedding_size
-            and folder.dimensions is not None
-            and dimensions not in folder.dimensions
-        ):
-            raise ValueError(f"the model was trained for the dimensions {list(folder.dimensions)}, got {dimensions}")
-        return cls(dimensions, normalize or folder.normalized, precision)
-
-    def cut(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-        vectors = vectors[:, : self.size]
-        if not self.scale:
-            return vectors
-        norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-        scaled: NDArray[np.float32] = np.divide(vectors, np.maximum(norms, 1e-12), dtype=np.float32)
-        return scaled
+def _chunks(encoder: ChunkEncoder, objects: Iterable[Any], size: int, *, show_progress: bool) -> Iterator[EncodedChunk]:
+    total = len(objects) if isinstance(objects, Sized) else None
+    source, start = iter(objects), 0
+    with progress_bar(total, enabled=show_progress) as advance:
+        while some := list(itertools.islice(source, size)):
+            yield encoder.encode(some, start, advance)
+            start += len(some)
 
 
-def _check_positive(name: str, value: int) -> None:
-    if type(value) is not int or value < 1:
-        raise ValueError(f"{name} must be a whole number of 1 or more, got {value!r}")
+def _check_providers(providers: Sequence[Any]) -> None:
+    import onnxruntime
+
+    known = onnxruntime.get_available_providers()
+    names = [one if isinstance(one, str) else one[0] for one in providers]
+    unknown = [name for name in names if name not in known]
+    if unknown or not names or isinstance(providers, str):
+        raise ValueError(f"providers must be some of {known}, which this onnxruntime has, got {providers!r}")

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, Sequence, ValuesView
 from typing import Any
 
 import numpy as np
@@ -33,19 +32,50 @@ def as_objects(inputs: Any) -> Sequence[Any]:
         >>> len(as_objects(np.zeros((5, 3)))), len(as_objects(np.zeros(3)))
         (5, 1)
     """
-    if isinstance(inputs, np.ndarray):
-        many = inputs.ndim >= 2 or (inputs.ndim == 1 and (inputs.dtype.kind in _OBJECT_KINDS or not inputs.size))
-        return list(inputs) if many else [inputs]
-    if isinstance(inputs, str | bytes | bytearray | memoryview):
-        return [inputs]
-    if isinstance(inputs, Sequence):
-        return [inputs] if hasattr(inputs, "_fields") else inputs
-    if isinstance(inputs, Iterator | AbstractSet):
+    refused = (Iterator, set, frozenset, KeysView, ValuesView, ItemsView)
+    if isinstance(inputs, refused) and not isinstance(inputs, Sequence):
         raise TypeError(
             f"encode takes a list, tuple, array or one object, got {type(inputs).__name__}: pass list(...) of it, or "
             "use encode_stream"
         )
-    return [inputs]
+    if _is_one(inputs):
+        return [inputs]
+    return list(inputs) if isinstance(inputs, np.ndarray) else inputs
+
+
+def as_stream(objects: Iterable[Any]) -> Iterable[Any]:
+    """Checks that something holds many objects, to be read one after the other.
+
+    Args:
+        objects: Any iterable that is not a single object in the sense of :func:`as_objects`.
+
+    Returns:
+        The same.
+
+    Raises:
+        TypeError: If it is one object, or cannot be iterated over.
+
+    Example:
+        >>> list(as_stream(text.upper() for text in ["a", "b"]))
+        ['A', 'B']
+    """
+    known = isinstance(objects, Sequence | np.ndarray | bytearray | memoryview)
+    if isinstance(objects, Mapping) or (known and _is_one(objects)) or not isinstance(objects, Iterable):
+        raise TypeError(
+            f"encode_stream takes an iterable of objects, got one object of type {type(objects).__name__}: pass a list "
+            "or a generator, or call encode for one object"
+        )
+    return objects
+
+
+def _is_one(inputs: Any) -> bool:
+    if isinstance(inputs, np.ndarray):
+        # An array without elements is no object at all.
+        many = inputs.ndim >= 2 or (inputs.ndim == 1 and (inputs.dtype.kind in _OBJECT_KINDS or not inputs.size))
+        return not many
+    if isinstance(inputs, str | bytes | bytearray | memoryview):
+        return True
+    return not isinstance(inputs, Sequence) or hasattr(inputs, "_fields")
 
 
 def graph_for(obj: Any, graphs: Sequence[Graph], position: int) -> int:

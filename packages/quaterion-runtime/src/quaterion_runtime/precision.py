@@ -46,6 +46,21 @@ def quantize(vectors: NDArray[Any], precision: Precision) -> NDArray[Any]:
     return np.rint(scaled).astype(np.int8)
 
 
+def empty(count: int, size: int, precision: Precision) -> NDArray[Any]:
+    """Makes an array for vectors.
+
+    Args:
+        count: How many.
+        size: Components of each, before they are stored in fewer bytes.
+        precision: As for :func:`quantize`.
+
+    Returns:
+        An array with the shape and dtype that :func:`quantize` gives, its values undefined.
+    """
+    none = quantize(np.empty((0, size), dtype=np.float32), precision)
+    return np.empty((count, none.shape[1]), dtype=none.dtype)
+
+
 def check_precision(precision: str) -> None:
     """Checks the name of a precision.
 

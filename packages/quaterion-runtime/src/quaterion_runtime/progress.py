@@ -9,11 +9,11 @@ from quaterion_runtime.extras import require
 
 
 @contextmanager
-def progress_bar(total: int, *, enabled: bool) -> Iterator[Callable[[int], object]]:
+def progress_bar(total: int | None, *, enabled: bool) -> Iterator[Callable[[int], object]]:
     """Shows a progress bar on standard error.
 
     Args:
-        total: Objects to encode.
+        total: Objects to encode; None where that is not known.
         enabled: Whether to show it.
 
     Yields:

@@ -11,6 +11,12 @@ from numpy.typing import NDArray
 from quaterion_runtime.folder import Graph, RuntimeFolderError
 from quaterion_runtime.inputs import Prepared, preparer_of
 from quaterion_runtime.inputs.prepare import pick
+from quaterion_runtime.onnx_file import read_graph_file
+
+LARGEST_FOLDED = 2**26
+"""Bytes of a constant that is computed when a graph is loaded, and not each time that it runs."""
+
+_ONLY_EXCEPTIONS = 4  # onnxruntime would also write what goes wrong to standard error
 
 # onnxruntime's kernel for a fused sum and layer normalisation is several times slower on CPUs than its two parts.
 _SLOWER = ["SkipLayerNormFusion"]
@@ -26,8 +32,8 @@ class GraphSession:
         providers: Execution providers of onnxruntime, the preferred one first.
 
     Raises:
-        RuntimeFolderError: If the file is no graph that onnxruntime can load, or does not have the inputs and outputs
-            that the folder names.
+        RuntimeFolderError: If the file is no graph that onnxruntime can load, keeps tensors elsewhere, or does not have
+            the inputs and outputs that the folder names.
     """
 
     def __init__(self, graph: Graph, embedding_size: int, threads: int | None, providers: Sequence[str]) -> None:
@@ -38,13 +44,19 @@ class GraphSession:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads or 0
         options.inter_op_num_threads = 1
-        options.log_severity_level = 3
+        options.log_severity_level = _ONLY_EXCEPTIONS
+        # The other format, which may start like this one, is not what was checked.
+        options.add_session_config_entry("session.load_model_format", "ONNX")
+        options.add_session_config_entry("optimization.constant_folding_max_output_size_in_bytes", str(LARGEST_FOLDED))
+        content = read_graph_file(graph.file, graph.digest)
         try:
             self._session = onnxruntime.InferenceSession(
-                str(graph.file), options, providers=list(providers), disabled_optimizers=_SLOWER
+                content, options, providers=list(providers), disabled_optimizers=_SLOWER
             )
         except Exception as error:  # onnxruntime's errors have no common type of their own
             raise RuntimeFolderError(f"{graph.file} cannot be loaded: {error!s:.300}") from error
+        # Kept to start over with other providers: as much memory as the weights.
+        self._session._model_bytes = None  # noqa: SLF001
         self._check_names({one.name for one in self._session.get_inputs()}, "inputs",
                           {name for one in graph.inputs for name in one.tensors.values()})  # fmt: skip
         known = {one.name for one in self._session.get_outputs()}
@@ -67,12 +79,24 @@ class GraphSession:
             for described, preparer in zip(self.graph.inputs, self._preparers, strict=True)
         ]
 
-    def run(self, prepared: Sequence[Prepared], rows: Sequence[int], side: str) -> NDArray[np.float32]:
-        """Computes embeddings of a batch.
+    def batch(self, prepared: Sequence[Prepared], rows: Sequence[int]) -> dict[str, NDArray[Any]]:
+        """Puts objects into a batch.
 
         Args:
             prepared: What `prepare` returned.
             rows: The B objects of the batch.
+
+        Returns:
+            Names of the graph's inputs to arrays `[B, ...]`.
+        """
+        return {name: array for one in prepared for name, array in one.batch(rows).items()}
+
+    def run(self, batch: dict[str, NDArray[Any]], count: int, side: str) -> NDArray[np.float32]:
+        """Computes embeddings of a batch.
+
+        Args:
+            batch: What `batch` returned.
+            count: How many objects are in it.
             side: `"query"` or `"document"`.
 
         Returns:
@@ -81,14 +105,16 @@ class GraphSession:
         Raises:
             RuntimeFolderError: If the graph gives something else.
         """
-        feed: dict[str, NDArray[Any]] = {}
-        for one in prepared:
-            feed |= one.batch(rows)
-        vectors: NDArray[np.float32] = self._session.run([self.graph.outputs[side]], feed)[0]
-        if vectors.shape != (len(rows), self._embedding_size) or vectors.dtype != np.float32:
+        vectors: NDArray[np.float32] = self._session.run([self.graph.outputs[side]], batch)[0]
+        if vectors.shape != (count, self._embedding_size) or vectors.dtype != np.float32:
             raise RuntimeFolderError(
-                f"{self.graph.file} gave {vectors.dtype} {list(vectors.shape)} for {len(rows)} objects, expected "
-                f"float32 [{len(rows)}, {self._embedding_size}]. Export the model again"
+                f"{self.graph.file} gave {vectors.dtype} {list(vectors.shape)} for {count} objects, expected "
+                f"float32 [{count}, {self._embedding_size}]. Export the model again"
+            )
+        if not np.isfinite(vectors).all():
+            raise RuntimeFolderError(
+                f"{self.graph.file} gave NaN or infinite components for a batch of {count} objects. Export the model "
+                "in float32, and look for such numbers in its weights"
             )
         return vectors
 

@@ -5,7 +5,11 @@ import torch
 
 from quaterion.cache import CacheConfig
 from quaterion.cache.exact_lengths import counts_lengths
+from quaterion.cache.prepare import BatchSource
+from quaterion.dataset import PairsSimilarityDataLoader, SimilarityPairSample
+from quaterion_models import SimilarityModel
 from quaterion_models.encoders import FieldEncoder, SwitchEncoder
+from quaterion_models.heads import EmptyHead
 
 TEXTS = ["aaaaaaaaaa", "b b b b", "c c", "dd d d", "a", "b b b b b", "c c"]
 BY_WORDS = [["b b b b b", "b b b b"], ["dd d d", "c c"], ["aaaaaaaaaa", "a"]]
@@ -78,6 +82,35 @@ def test_an_encoder_without_counts_is_asked_for_its_estimate_alone(read_batches,
     assert [counts_lengths(one) for one in (plain, FieldEncoder("text", plain), Both({"one": plain}))] == [False] * 3
     assert [counts_lengths(one) for one in (counting, FieldEncoder("text", counting), Both({"a": plain, "b": counting}))
             ] == [True] * 3  # fmt: skip
+
+
+def test_objects_are_counted_as_they_are_on_their_side(word_counts):
+    class Prompted(word_counts):
+        def get_side_fn(self):
+            return lambda text, side: text if side == "query" else "b b b " + text
+
+    encoder = Prompted()
+    source = BatchSource(SimilarityModel(encoder, EmptyHead(4)), CacheConfig(batch_size=2), torch.device("cpu"))
+    loader = PairsSimilarityDataLoader([SimilarityPairSample("a", "c"), SimilarityPairSample("d d", "b")], batch_size=2)
+    list(source.batches(loader, source.read(loader)))
+    assert [set(batch) for batch in encoder.batches] == [{"b b b c", "b b b b"}, {"d d", "a"}]
+    assert sorted(encoder.counted) == ["a", "b b b b", "b b b c", "d d"]
+
+
+def test_a_batch_size_found_by_trial_counts_nothing_twice(read_batches, word_counts):
+    encoder = word_counts()
+    read_batches(TEXTS, CacheConfig(batch_size="auto"), encoder=encoder)
+    assert sorted(encoder.counted) == sorted(set(TEXTS))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_wrong_number_of_counts_is_named(read_batches, word_counts, workers):
+    class One(word_counts):
+        def lengths(self, objects):
+            return [1]
+
+    with pytest.raises(ValueError, match=r"One\.lengths gave 1 numbers for 6 objects, expected one each"):
+        read_batches(TEXTS, CacheConfig(num_workers=workers), encoder=One())
 
 
 @pytest.mark.parametrize("workers", [0, 2])

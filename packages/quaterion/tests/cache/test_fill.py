@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from quaterion.cache import EmbeddingStore, fill
+from quaterion.cache import CacheConfig, EmbeddingStore, fill
 from quaterion.cache.fill import Filling, differing
 from quaterion.dataset import GroupSimilarityDataLoader, SimilarityGroupSample
 from quaterion.dataset.object_reading import ObjectReading
@@ -63,3 +63,38 @@ def test_while_another_writer_has_everything_no_loader_is_made_and_one_warning_s
 def test_the_advice_about_a_differing_object_is_not_what_was_done_already(views, said, not_said):
     message = differing("Sample 3", views=views)
     assert message.startswith("Sample 3 differs") and said in message and not_said not in message
+
+
+def texts_only(objects):
+    for place, obj in enumerate(objects):
+        if not isinstance(obj, str):
+            raise TypeError(f"expected text, got {type(obj).__name__} at place {place}")
+    return objects
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_an_object_that_the_encoder_cannot_read_is_named_by_its_sample(read_batches, letter_counts, workers):
+    class Texts(letter_counts):
+        def get_collate_fn(self):
+            return texts_only
+
+    texts = ["a", "bb", "ccc", "dddd", None, "fffff"]  # None stands last where the longest are first
+    with pytest.raises(TypeError, match="expected text, got NoneType at place 0") as caught:
+        read_batches(texts, CacheConfig(num_workers=workers), encoder=Texts())
+    told = str(caught.value) + "".join(getattr(caught.value, "__notes__", []))
+    assert "The object (NoneType) is one of sample 4" in told
+
+
+def test_an_error_of_a_batch_alone_is_raised_as_it_is(read_batches, letter_counts):
+    def few(objects):
+        if len(objects) > 1:
+            raise ValueError("too many at once")
+        return objects
+
+    class Few(letter_counts):
+        def get_collate_fn(self):
+            return few
+
+    with pytest.raises(ValueError, match="^too many at once$") as caught:
+        read_batches(TEXTS, encoder=Few())
+    assert not hasattr(caught.value, "__notes__")

@@ -279,3 +279,30 @@ def test_splits_that_share_a_fingerprint_by_their_class_are_told_apart_by_their_
         reading, batch, _, _ = run(data)
         assert len(reading.table) == count
         assert torch.equal(batch.features.cached["default"], expected(texts[:count]))
+
+
+class Shouting:
+    """Puts something before an object, on one side only."""
+
+    def __init__(self, before):
+        self.before = before
+
+    def __call__(self, obj, side):
+        return self.before + obj if side == "query" else obj
+
+
+def test_another_preparation_of_sides_has_the_data_set_read_again(run, letter_counts):
+    class Sided(letter_counts):  # with a fingerprint of its own, which says nothing of that
+        before = "a"
+
+        def get_side_fn(self):
+            return Shouting(self.before)
+
+    samples = [SimilarityPairSample("b", "c"), SimilarityPairSample("d", "b")]
+    for before in ("a", "aa"):
+        for reads_again in (True, False):
+            encoder = Sided()
+            encoder.before = before
+            _, batch, read, _ = run(Named(samples), encoder=encoder, loader_type=PairsSimilarityDataLoader)
+            assert bool(read) == reads_again
+            assert torch.equal(batch.features.cached["default"], expected([before + "b", before + "d", "c", "b"]))

@@ -13,7 +13,7 @@ from quaterion.dataset import (
     SimilarityPairSample,
 )
 from quaterion.dataset.object_reading import ObjectReading
-from quaterion.dataset.reading import read_data_set
+from quaterion.dataset.reading import differing_sample, read_data_set
 from quaterion_models.collate import ModelCollate
 from quaterion_models.content_key import content_key
 
@@ -79,3 +79,32 @@ def test_a_bad_sample_is_named_by_its_place_in_the_data_set(workers):
 def test_a_reading_that_ran_out_of_time_says_so():
     reading = read_data_set(GroupSimilarityDataLoader(Noisy()), {}, NO_META, max_seconds=0.0001)
     assert not reading.complete and len(reading.table) < 700
+
+
+def whole_texts(objects):
+    return [{"length": len(obj)} for obj in objects]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("place", [0, 300])
+def test_an_object_that_cannot_be_read_is_named_by_its_sample(workers, place):
+    data = [SimilarityPairSample("a", "b") for _ in range(400)]
+    data[place] = SimilarityPairSample("a", 5)
+    loader = PairsSimilarityDataLoader(data, num_workers=workers)
+    in_keys = {"texts": ObjectReading(lambda text: content_key(text + ""), len)}
+    for readings, collate in ((in_keys, NO_META), ({}, ModelCollate({}, {"default": whole_texts}))):
+        with pytest.raises(TypeError, match=rf"Sample {place}: .*int"):
+            read_data_set(loader, readings, collate)
+    with pytest.raises(TypeError, match=r"^Sample 0: .*int"):
+        differing_sample(PairsSimilarityDataLoader([SimilarityPairSample(5, "a")]), in_keys)
+
+
+def test_an_error_that_no_sample_has_alone_is_raised_as_it_is():
+    def few(objects):
+        if len(objects) > 2:
+            raise ValueError("too many at once")
+        return [{} for _ in objects]
+
+    data = [SimilarityPairSample("a", "b")] * 3
+    with pytest.raises(ValueError, match="^too many at once$"):
+        read_data_set(PairsSimilarityDataLoader(data), {}, ModelCollate({}, {"default": few}))

@@ -100,3 +100,10 @@ def test_what_the_program_says_goes_first(model_type, group_data, tmp_path):
     assert "| loss | a loss |" in text
     assert "| epochs | few |" in text
     assert "objects with groups" not in text
+
+
+def test_every_optimizer_is_told(model_type, pair_data, tmp_path):
+    model = model_type(loss=MultipleNegativesRankingLoss(), lr=0.02)
+    trained(model, PairsSimilarityDataLoader(pair_data, batch_size=20))
+    model.trainer.optimizers = [*model.trainer.optimizers, torch.optim.SGD(model.parameters(), lr=0.5)]
+    assert "| optimizer | AdamW, lr 0.02, weight\\_decay 0.01; SGD, lr 0.5, weight\\_decay 0 |" in card(model, tmp_path)

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from quaterion import Quaterion
+from quaterion.cache.prepare import BatchSource
 from quaterion.dataset import GroupSimilarityDataLoader, SimilarityGroupSample
 from quaterion.loss import SupConLoss
 from quaterion.train.cache import CacheConfig, CacheType
@@ -299,7 +300,7 @@ def test_options_of_unequal_sizes_are_named_when_training_starts(caches, trained
 def test_a_record_without_the_field_is_named(caches, trained_model):
     data = [*DATA[:7], SimilarityGroupSample({"title": "x"}, 0), *DATA[8:]]
     encoders = {"text": FieldEncoder("text", Projection("text", 4, trainable=False))}
-    with pytest.raises(ValueError, match=r"record 7 of the batch has no field 'text': the dict has 'title'"):
+    with pytest.raises(ValueError, match=r"Sample 7: the record has no field 'text': the dict has 'title'"):
         trained_model(encoders, GatedHead, caches, data)
 
 
@@ -330,3 +331,19 @@ def test_two_fields_of_one_encoder_share_a_folder_and_equal_contents_are_encoded
     model, _ = trained_model(encoders, GatedHead, CacheConfig(save_dir=tmp_path), data)
     # Texts 0 to 5 for the field "a", and 6 and 7 for "b".
     assert [int(encoder.encoder.encoded) for encoder in model.encoders.values()] == [6, 2]
+
+
+@pytest.mark.parametrize("folder", [True, False], ids=["on disk", "in memory"])
+def test_fields_that_share_an_encoder_and_a_key_keep_their_own_vectors(folder, tmp_path):
+    # The key stands for the record, so the fingerprint of the encoder in the fields does not tell their vectors apart.
+    records = [{"id": i, "numbers": (float(i),) * 3, "other": (float(-i),) * 3} for i in range(4)]
+    loader = GroupSimilarityDataLoader([SimilarityGroupSample(record, 0) for record in records], batch_size=4)
+    config = CacheConfig(key_extractors=lambda record: record["id"], save_dir=tmp_path if folder else None)
+    inner = Projection("numbers", 4, trainable=False)
+    for fields in (["numbers", "other"], ["other", "numbers"]):
+        encoders = dict(zip("ab", (FieldEncoder(field, copy.deepcopy(inner)) for field in fields), strict=True))
+        source = BatchSource(SimilarityModel(encoders, EmptyHead(8)), config, torch.device("cpu"))
+        (batch,) = source.batches(loader, source.read(loader))
+        for name, field in zip("ab", fields, strict=True):
+            expected = torch.tanh(inner.layer(numbers([record[field] for record in records])))
+            torch.testing.assert_close(batch.features.cached[name], expected)

@@ -2,6 +2,7 @@
 
 from quaterion_models.encode.corpus import EncodedChunk, encode, encode_stream
 from quaterion_models.encode.eval_mode import eval_mode
+from quaterion_models.encode.lengths import counted
 from quaterion_models.encode.objects import as_objects
 from quaterion_models.encode.portion import EncodeOptions
 from quaterion_models.encode.readable import OnError, Skipped
@@ -14,6 +15,7 @@ __all__ = [
     "OnError",
     "Skipped",
     "as_objects",
+    "counted",
     "encode",
     "encode_stream",
     "eval_mode",

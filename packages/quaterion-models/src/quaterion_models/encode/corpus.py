@@ -170,9 +170,13 @@ def _coarse_order(model: SimilarityModel, objects: Sequence[Any], options: Encod
         sides = None if options.side is None else [options.side] * len(some)
         return total_lengths(model, [objects[row] for row in some], sides, exact=False)
 
-    rows = list(range(len(objects)))
-    found, _, _ = read_rows(lengths, rows, objects=objects, positions=rows, on_error="raise")
-    return sorted(rows, key=(found or []).__getitem__, reverse=True)
+    rows = range(len(objects))
+    known: list[int] = []
+    for start in range(0, len(objects), PORTION):  # not all at once: with prompts that would be a copy of the corpus
+        some = list(rows[start : start + PORTION])
+        found, _, _ = read_rows(lengths, some, objects=objects, positions=rows, on_error="raise")
+        known += found or []
+    return sorted(rows, key=known.__getitem__, reverse=True)
 
 
 def _numpy_dtype(dtype: torch.dtype) -> torch.dtype:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from quaterion_models.collate import prepared
@@ -24,10 +24,33 @@ def total_lengths(
 
     Returns:
         n lengths.
+
+    Raises:
+        ValueError: If an encoder tells another number of them.
     """
     total = [0] * len(objects)
     for encoder in model.encoders.values():
         own = prepared(objects, sides, encoder.get_side_fn())
-        lengths = encoder.lengths(own) if exact else map(encoder.length, own)
+        lengths = counted(encoder.lengths, own) if exact else map(encoder.length, own)
         total = [old + new for old, new in zip(total, lengths, strict=True)]
     return total
+
+
+def counted(count: Callable[[Sequence[Any]], Iterable[int]], objects: Sequence[Any]) -> list[int]:
+    """Asks an encoder for the lengths of objects.
+
+    Args:
+        count: Its `lengths`.
+        objects: n objects.
+
+    Returns:
+        n lengths.
+
+    Raises:
+        ValueError: If it tells another number of them.
+    """
+    lengths = list(count(objects))
+    if len(lengths) != len(objects):
+        name = getattr(count, "__qualname__", count)
+        raise ValueError(f"{name} gave {len(lengths)} numbers for {len(objects)} objects, expected one each")
+    return lengths

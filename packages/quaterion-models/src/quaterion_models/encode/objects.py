@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from torch import Tensor
+from torch.utils.data import Dataset
 
 # Kinds of one-dimensional arrays whose elements are objects of their own: text, bytes and Python objects.
 _OBJECT_KINDS = frozenset("USTO")
@@ -26,7 +27,7 @@ def as_objects(inputs: Any) -> Sequence[Any]:
         The objects; one alone becomes a list of one.
 
     Raises:
-        TypeError: For iterators and sets, whose length or order is not known.
+        TypeError: For iterators and sets, whose length or order is not known, and for data sets of torch.
 
     Example:
         >>> as_objects("one text"), as_objects(("two", "texts"))
@@ -34,7 +35,8 @@ def as_objects(inputs: Any) -> Sequence[Any]:
         >>> len(as_objects(np.zeros((5, 3)))), len(as_objects(np.zeros(3)))
         (5, 1)
     """
-    if isinstance(inputs, (Iterator, set, frozenset, KeysView, ValuesView, ItemsView)):
+    refused = (Iterator, set, frozenset, KeysView, ValuesView, ItemsView, Dataset)
+    if isinstance(inputs, refused) and not isinstance(inputs, Sequence):
         raise TypeError(
             f"encode takes a list, tuple, array or one object, got {type(inputs).__name__}: pass list(...) of it, or "
             "encode_stream(...), which reads it bit by bit"
@@ -42,15 +44,15 @@ def as_objects(inputs: Any) -> Sequence[Any]:
     return [inputs] if _is_one(inputs) else _elements(inputs)
 
 
-def as_stream(objects: Iterable[Any]) -> Iterable[Any]:
+def as_stream(objects: Any) -> Iterable[Any]:
     """Checks that something holds many objects, to be read one after the other.
 
     Args:
         objects: Any iterable that is not a single object in the sense of :func:`as_objects`: generators, files, data
-            sets, lists, rows of arrays.
+            sets of torch, lists, rows of arrays.
 
     Returns:
-        The same.
+        The same; of a data set with a length, its items from the first to the last.
 
     Raises:
         TypeError: If it is one object, or cannot be iterated over.
@@ -59,6 +61,8 @@ def as_stream(objects: Iterable[Any]) -> Iterable[Any]:
         >>> list(as_stream(text.upper() for text in ["a", "b"]))
         ['A', 'B']
     """
+    if isinstance(objects, Dataset) and hasattr(objects, "__len__") and not isinstance(objects, Iterable):
+        return _Items(objects)
     known = isinstance(objects, (Sequence, np.ndarray, Tensor, bytearray, memoryview))
     if isinstance(objects, Mapping) or (known and _is_one(objects)) or not isinstance(objects, Iterable):
         raise TypeError(
@@ -66,6 +70,19 @@ def as_stream(objects: Iterable[Any]) -> Iterable[Any]:
             "list, a generator or a data set, or call encode for one object"
         )
     return objects
+
+
+class _Items(Iterable[Any]):
+    """The items of a map-style data set, which an iteration by itself need not end."""
+
+    def __init__(self, dataset: Any) -> None:
+        self._dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self._dataset)
+
+    def __iter__(self) -> Iterator[Any]:
+        return (self._dataset[index] for index in range(len(self)))
 
 
 def _is_one(inputs: Any) -> bool:

@@ -7,11 +7,13 @@ from typing import Any, Literal, NamedTuple, TypeVar
 
 import torch
 
+from quaterion_models.encoders.pretrained_collate import ToolError
+
 OnError = Literal["raise", "skip"]
 T = TypeVar("T")
 
-# What says nothing about an object: the machine is too small, or a library is missing.
-_NOT_OF_AN_OBJECT = (MemoryError, torch.OutOfMemoryError, ImportError)
+# What says nothing about an object: the machine is too small, a library is missing, a model's files are damaged.
+_NOT_OF_AN_OBJECT = (MemoryError, torch.OutOfMemoryError, ImportError, ToolError)
 
 
 class Skipped(NamedTuple):
@@ -19,7 +21,7 @@ class Skipped(NamedTuple):
 
     Attributes:
         position: Where it stood among all objects.
-        reason: Type and text of the error that reading it raised.
+        reason: Type, text and notes of the error that reading it raised.
     """
 
     position: int
@@ -69,7 +71,8 @@ def read_rows(
                     kind = type(objects[row]).__name__
                     error.add_note(f"The object ({kind}) is the one at position {positions[row]} of those to encode")
                     raise error from None  # the batch's own error tells its place in a sorted batch
-                skipped.append(Skipped(positions[row], f"{type(error).__name__}: {error}"))
+                told = (f"{type(error).__name__}: {error}", *getattr(error, "__notes__", ()))
+                skipped.append(Skipped(positions[row], ". ".join(told)))
         if not skipped:  # no object is at fault, they do not go together
             raise
     return (read(kept) if kept else None), kept, skipped

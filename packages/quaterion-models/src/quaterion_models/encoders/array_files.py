@@ -32,7 +32,7 @@ def mapped_array(path: Path) -> NDArray[Any]:
         # Refuses Python objects (pickles), and a size that the file does not have.
         with np.errstate(over="raise"):
             return np.lib.format.open_memmap(os.fspath(path), mode="r")
-    except (ValueError, OSError, ArithmeticError) as error:
+    except Exception as error:  # numpy's reader of headers raises whatever Python's tokenizer does
         raise ValueError(
             f"{path} is no whole .npy file of numbers: {error!s:.200}. Write it with numpy.save(path, array)"
         ) from error

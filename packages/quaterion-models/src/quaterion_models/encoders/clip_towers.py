@@ -22,7 +22,7 @@ from quaterion_models.encoders.vision_library import (
     EXTRA,
     PROCESSOR_FILES,
     ImageCollate,
-    check_image_sizes,
+    check_picture_sizes,
     empty_model,
     in_precision_of,
     load_pretrained_model,
@@ -81,7 +81,7 @@ class ClipTower(PretrainedEncoder):
     def check_sizes(cls, folder: Path) -> None:
         """Checks that the files of a saved model declare nothing larger than they hold."""
         super().check_sizes(folder)
-        check_image_sizes(folder)
+        check_picture_sizes(folder)
 
     def read_size(self) -> int:
         """Tells the length of the vectors: from the configuration, or by following an empty text through the model."""

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Self
 from torch import Tensor, nn
 
 from quaterion_models.encoders.encoder import Encoder
+from quaterion_models.names import name_in_batch
 from quaterion_models.types import CollateFnType, MetaExtractorFnType, SideFnType
 
 _OWN = frozenset({"_field", "encoder"})
@@ -153,13 +154,13 @@ class FieldEncoder(Encoder):
         return load_field_encoder(cls, Path(path), classes=classes)
 
 
-def pick(record: Any, field: str | int, position: int | None = None) -> Any:
+def pick(record: Any, field: str | int, which: str = "the record") -> Any:
     """Takes a field out of a record.
 
     Args:
         record: A mapping, a tuple or list, or an object with attributes; or a :class:`PickedField`.
         field: As for :class:`FieldEncoder`.
-        position: Where the record stands in its batch, for the message.
+        which: What to call the record in a message.
 
     Returns:
         The field's value.
@@ -172,7 +173,7 @@ def pick(record: Any, field: str | int, position: int | None = None) -> Any:
         ('a pen', 2.0)
         >>> pick({"title": "a pen"}, "price")
         Traceback (most recent call last):
-        ValueError: a record has no field 'price': the dict has 'title'. Give every record this field, or name another
+        ValueError: the record has no field 'price': the dict has 'title'. Give every record this field, or name another
     """
     if isinstance(record, PickedField):
         return record.value
@@ -186,7 +187,6 @@ def pick(record: Any, field: str | int, position: int | None = None) -> Any:
         found = getattr(record, field, _ABSENT)
         if found is not _ABSENT and not inspect.isroutine(found):  # a method (`index` of a list, say) is no field
             return found
-    which = "a record" if position is None else f"record {position} of the batch"
     raise ValueError(
         f"{which} has no field {field!r}: {_content(record)}. Give every record this field, or name another"
     )
@@ -209,7 +209,8 @@ def _content(record: Any) -> str:
 # Functions of a module, not closures, so that partials of them are picklable for DataLoader workers. All of them hold
 # the field, so that a data set's reading, kept under what its functions are made of, is not used for another field.
 def _pick_all(field: str | int, records: Sequence[Any]) -> list[Any]:
-    return [pick(record, field, position) for position, record in enumerate(records)]
+    count = len(records)
+    return [pick(record, field, name_in_batch("record", place, count)) for place, record in enumerate(records)]
 
 
 def _collate(field: str | int, collate: CollateFnType, records: list[Any]) -> Any:

@@ -35,7 +35,7 @@ def as_row(obj: Any, size: int, what: str) -> NDArray[Any]:
     """
     try:
         row = _real(obj) if isinstance(obj, Tensor) else np.asarray(obj)
-    except ValueError:  # lists of unequal lengths
+    except (ValueError, TypeError):  # lists of unequal lengths, a sparse tensor
         row = np.empty(0, dtype=object)
     if row.dtype.kind not in "biuf":
         raise TypeError(
@@ -58,14 +58,15 @@ def as_matrix(vectors: Any, count: int, size: int, what: Callable[[int], str], s
         source: What gave the vectors, for messages.
 
     Returns:
-        `[count, size]` float32, on the tensor's device.
+        `[count, size]` float32, on the tensor's device, in memory of its own.
 
     Raises:
         TypeError: If it holds anything but real numbers.
         ValueError: If the shape is another one, or a number is NaN or infinite as a float32.
     """
     if isinstance(vectors, Tensor) and not vectors.is_complex() and vectors.shape == (count, size):
-        matrix = vectors.detach().float()
+        # A copy: what gave the vectors may write the next ones into the same tensor.
+        matrix = vectors.detach().to(torch.float32, copy=True)
     else:
         try:
             given = list(vectors)

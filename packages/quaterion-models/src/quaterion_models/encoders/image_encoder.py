@@ -17,7 +17,7 @@ from quaterion_models.encoders.vision_library import (
     EXTRA,
     PROCESSOR_FILES,
     ImageCollate,
-    check_image_sizes,
+    check_picture_sizes,
     empty_model,
     in_precision_of,
     load_pretrained_model,
@@ -108,7 +108,7 @@ class ImageEncoder(PretrainedEncoder):
     def check_sizes(cls, folder: Path) -> None:
         """Checks that the files of a saved model declare nothing larger than they hold."""
         super().check_sizes(folder)
-        check_image_sizes(folder)
+        check_picture_sizes(folder)
 
     def get_collate_fn(self) -> CollateFnType:
         """Returns the reading and preparing of images: picklable, and without the model's weights."""

@@ -41,8 +41,8 @@ def read_images(objects: Sequence[Any], *, what: str, extra: str = "images") -> 
         extra: The extra of our distribution that brings Pillow.
 
     Returns:
-        Images of PIL in mode RGB: the first of several frames, turned upright as the EXIF orientation says, 16 bits
-        scaled to 8, and what is transparent on white.
+        Images of PIL in mode RGB: of a file the first of several frames, turned upright as its EXIF orientation says,
+        16 bits scaled to 8, and what is transparent on white.
 
     Raises:
         ValueError: If one cannot be read; the message names its path and its position.
@@ -76,11 +76,12 @@ def image_key(obj: Any, *, what: str) -> bytes:
             key: bytes = _file_hasher(obj).digest()
             return key
         if isinstance(obj, (str, os.PathLike)):
+            _check_file(obj)
             with Path(obj).open("rb") as file:
                 return hashlib.file_digest(file, _file_hasher).digest()
         if isinstance(obj, (np.ndarray, torch.Tensor)):
             return content_key(obj)
-        obj.load()  # before that, an image may not yet be turned as its orientation says
+        _load(obj)  # before that, an image may not yet be turned as its orientation says
         return content_key((obj, _orientation(obj)))
 
 
@@ -108,6 +109,8 @@ def _named(obj: Any, place: str, what: str) -> Iterator[None]:
         path = f" {os.fspath(obj)!r}" if isinstance(obj, (str, os.PathLike)) else ""
         if isinstance(error, FileNotFoundError):
             reason = "there is no such file"
+        elif type(error).__name__ == "UnidentifiedImageError":  # its own text shows how the file was opened
+            reason = "it is in no format of images that Pillow knows"
         else:
             reason = str(error) if type(error) is ValueError else f"{type(error).__name__}: {error}"
         raise ValueError(
@@ -125,14 +128,31 @@ def _read(obj: Any) -> Any:
     if isinstance(obj, (np.ndarray, torch.Tensor)):
         obj = Image.fromarray(_pixels(obj))
     elif not _is_pil(obj):
+        if isinstance(obj, (str, os.PathLike)):
+            _check_file(obj)
         with Image.open(obj if isinstance(obj, (str, os.PathLike)) else BytesIO(obj)) as file:
             return _read(file)
     width, height = obj.size
+    if not width or not height:
+        raise ValueError("it has no pixels")
     if max(width, height) > _LONGEST * min(width, height):
         raise ValueError(f"it has {width} x {height} pixels, one side more than {_LONGEST} times the other")
-    obj.load()
+    _load(obj)
     turn = _TURNS.get(_orientation(obj))
     return _in_colour(obj if turn is None else obj.transpose(Image.Transpose[turn]))
+
+
+def _check_file(path: str | os.PathLike[str]) -> None:
+    """Checks that a path is that of a file: a pipe or a device could be read without end."""
+    if Path(path).exists() and not Path(path).is_file():
+        raise ValueError("it is a folder, a pipe or a device, expected a file")
+
+
+def _load(picture: Any) -> None:
+    """Reads the pixels of an image, unless that would be done by another program."""
+    if picture.format == "EPS" and picture.tile:
+        raise ValueError("it is PostScript, a program, which is not run. Convert it to PNG")
+    picture.load()
 
 
 def _orientation(picture: Any) -> int:
@@ -150,7 +170,7 @@ def _in_colour(picture: Any) -> Any:
     from PIL import Image
 
     if picture.mode.startswith("I"):  # 16 bits, in some formats as int32; PIL's own conversion cuts them off at 255
-        values = np.asarray(picture)
+        values = _seen_through(np.asarray(picture), picture.info.get("transparency"))
         fits = values.min() >= 0 and values.max() <= 65535
         picture = Image.fromarray(_eight_bits(values.astype(np.uint16) if fits else values))
     elif picture.mode == "F":
@@ -162,6 +182,11 @@ def _in_colour(picture: Any) -> Any:
     return Image.alpha_composite(white, picture.convert("RGBA")).convert("RGB")
 
 
+def _seen_through(values: Any, transparent: Any) -> Any:
+    """Makes the one number white that a file of 16 bits may declare to be transparent."""
+    return np.where(values == transparent, 65535, values) if isinstance(transparent, int) else values
+
+
 def _pixels(obj: Any) -> Any:
     """Brings an array or tensor to 8 bits, with the channels at the end."""
     array, expected = obj, "[H, W] or [H, W, C]"
@@ -171,7 +196,7 @@ def _pixels(obj: Any) -> Any:
         array, expected = (np.moveaxis(array, 0, -1) if array.ndim == 3 else array), "[H, W] or [C, H, W]"
     if not array.size or array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)):
         raise ValueError(f"its shape is {list(obj.shape)}, expected {expected} with 1, 3 or 4 channels")
-    pixels = _eight_bits(array)
+    pixels = _eight_bits(array.astype(array.dtype.newbyteorder("="), copy=False))
     return np.ascontiguousarray(pixels[:, :, 0] if pixels.shape[2:] == (1,) else pixels)
 
 

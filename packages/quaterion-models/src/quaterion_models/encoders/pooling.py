@@ -44,6 +44,8 @@ def _mean(hidden: Tensor, mask: Tensor | None) -> Tensor:
     if mask is None:
         return hidden.mean(1)
     weights = mask.to(hidden.dtype)
-    # As a product of matrices, so that no masked copy of [B, T, D] is made.
-    total = torch.bmm(weights.unsqueeze(1), hidden).squeeze(1)  # [B, D]
+    if torch.is_autocast_enabled(hidden.device.type):  # a product of matrices would be one of half precision
+        total = (hidden * weights.unsqueeze(2)).sum(1)
+    else:  # as a product of matrices, so that no masked copy of [B, T, D] is made
+        total = torch.bmm(weights.unsqueeze(1), hidden).squeeze(1)  # [B, D]
     return total / weights.sum(1, keepdim=True).clamp(min=1)

@@ -7,7 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from quaterion_models.content_key import content_key
-from quaterion_models.encoders.pretrained_files import digests
+from quaterion_models.encoders.pretrained_files import check_there, digests
+
+
+class ToolError(ValueError):
+    """The files of a model's tool cannot be loaded, which says nothing about the objects that it was to read."""
 
 
 class PretrainedCollate(ABC):
@@ -40,13 +44,22 @@ class PretrainedCollate(ABC):
 
         Raises:
             TypeError: If an object is none that the model takes.
+            ToolError: If the tool cannot be loaded.
         """
         return self.collate(self.tool(), objects)
 
     def tool(self) -> Any:
-        """Returns the tool, loaded if it was not."""
+        """Returns the tool, loaded if it was not.
+
+        Raises:
+            ToolError: If it cannot be loaded.
+        """
         if self._tool is None:
-            self._tool = self.load()
+            try:
+                check_there(self.folder)
+                self._tool = self.load()
+            except (ValueError, OSError) as error:
+                raise ToolError(str(error)) from error
         return self._tool
 
     @abstractmethod

@@ -20,10 +20,12 @@ from quaterion_models.encoders.pretrained_collate import PretrainedCollate
 from quaterion_models.encoders.pretrained_files import (
     ModelSource,
     check_declared_sizes,
-    check_no_adapter,
+    check_self_contained,
+    check_there,
     digests,
     files_in,
     find_model_folder,
+    samples,
 )
 
 Precision = Literal["float16", "bfloat16", "float32"]
@@ -32,7 +34,7 @@ _OURS = f"{__name__.partition('.')[0]}."
 # What the fingerprint covers in a way of its own, or what does not change the vectors.
 _OWN = frozenset(
     {"settings", "folder", "model", "_device", "_trainable", "_frozen", "_placed", "_size", "collate_fn"}
-    | {"_loaded_files", "_digested_files"}
+    | {"_found_files", "_loaded_files", "_digested_files"}
 )
 
 
@@ -104,6 +106,8 @@ class PretrainedEncoder(Encoder):
         self._size: int | None = None
         # Kept, so that what it loads is loaded once, and not for each call of `encode`.
         self.collate_fn: PretrainedCollate | None = None
+        # What the files were when the encoder was built, as far as a look at them tells.
+        self._found_files = samples(self.folder, self.model_files(self.folder))
         # Digests of the files: of those that the weights were read from, and of those of the last fingerprint.
         self._loaded_files: list[tuple[str, str]] | None = None
         self._digested_files: list[tuple[str, str]] | None = None
@@ -175,7 +179,7 @@ class PretrainedEncoder(Encoder):
         Raises:
             ValueError: If it does not, or if it would run code of its own or read other folders.
         """
-        check_no_adapter(folder)
+        check_self_contained(folder)
         if not (folder / "config.json").exists():
             raise ValueError(f"{folder} has no config.json: it is not {cls.source.kind}")
 
@@ -305,18 +309,26 @@ class PretrainedEncoder(Encoder):
 
     def _read_frozen(self, dtype: torch.dtype) -> nn.Module:
         files = self._files_now()
+        if self._digested_files is None:
+            self._check_unchanged(samples(self.folder, self.model_files(self.folder)) == self._found_files)
         model = self.load_model(dtype)
-        if self._files_now() != files or self._digested_files not in (None, files):
-            raise ValueError(
-                f"the files in {self.folder} have changed since the encoder's fingerprint was taken: expected those "
-                "that its cached vectors are named after. Build the encoder again, or call its fingerprint()"
-            )
+        self._check_unchanged(self._files_now() == files and self._digested_files in (None, files))
         self._loaded_files = files
         self.__dict__["_frozen"] = model.eval().requires_grad_(False)
         self._placed = (torch.device("cpu"), dtype)
         return model
 
+    def _check_unchanged(self, unchanged: bool) -> None:
+        since = "the encoder was built" if self._digested_files is None else "the encoder's fingerprint was taken"
+        if not unchanged:
+            raise ValueError(
+                f"the files in {self.folder} have changed since {since}, so the weights would be those of another "
+                "model than its head and its cached vectors belong to. Build the encoder again, or call its "
+                "fingerprint() to go on with these files"
+            )
+
     def _files_now(self) -> list[tuple[str, str]]:
+        check_there(self.folder)
         return digests(self.folder, self.model_files(self.folder))
 
     def _weights_dtype(self) -> torch.dtype:

@@ -11,10 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from quaterion_models.encoders.pretrained_encoder import Precision, PretrainedEncoder
-from quaterion_models.encoders.pretrained_files import ModelSource, check_no_adapter
+from quaterion_models.encoders.pretrained_files import ModelSource, read_optional
 from quaterion_models.encoders.prompts import SidePrompts, resolve_prompts
 from quaterion_models.encoders.sentence_transformer_files import (
     check_module_sizes,
+    check_modules,
     declared_size,
     model_files,
     read_modules,
@@ -24,6 +25,7 @@ from quaterion_models.encoders.sentence_transformer_tokenizer import (
     load_sentence_transformer,
 )
 from quaterion_models.encoders.transformers_library import quietly
+from quaterion_models.encoders.transformers_tokenizer import check_limit
 from quaterion_models.heads.encoder_head import positive_size
 from quaterion_models.types import CollateFnType, SideFnType
 
@@ -98,12 +100,15 @@ class SentenceTransformerEncoder(PretrainedEncoder):
             prompts=None,
         )
         self.settings["prompts"] = resolve_prompts(prompts, prompt, self.folder)
+        modules = read_modules(self.folder)  # none of a plain model of transformers
+        if not modules or modules[0].kind == "Transformer":
+            first = modules[0].folder if modules else self.folder
+            check_limit(max_length, read_optional(first / "config.json"), self.folder)
 
     @classmethod
     def check_folder(cls, folder: Path) -> None:
         """Checks that a folder holds a model without code of its own."""
-        check_no_adapter(folder)
-        read_modules(folder)
+        check_modules(folder)
 
     @classmethod
     def check_sizes(cls, folder: Path) -> None:

@@ -3,14 +3,30 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from quaterion_models.encoders.pretrained_files import check_declared_sizes, files_in, read_config, read_optional
+from quaterion_models.encoders.pretrained_files import (
+    check_declared_sizes,
+    check_names_nothing_else,
+    check_self_contained,
+    files_in,
+    read_config,
+    read_optional,
+)
 
 _MODULES = {
     *("Transformer", "Pooling", "Normalize", "Dense", "Dropout", "LayerNorm", "WeightedLayerPooling"),
     *("StaticEmbedding", "WordEmbeddings", "WordWeights", "BoW", "CNN", "LSTM"),
 }
+# What a Transformer module's file may hand on to transformers: nothing that names files, other models or code, or that
+# asks for weights to be unpickled.
+_HANDED_ON = {
+    *("dtype", "torch_dtype", "attn_implementation", "add_pooling_layer", "use_cache", "is_causal", "is_decoder"),
+    *("num_labels", "use_bidirectional_attention", "padding_side", "truncation_side", "model_max_length", "max_length"),
+    *("do_lower_case", "use_fast", "add_eos_token", "add_bos_token", "clean_up_tokenization_spaces"),
+    *("min_pixels", "max_pixels", "trust_remote_code"),  # the last is thrown away by sentence-transformers
+}
+_ARGUMENTS = ("model_args", "model_kwargs", "tokenizer_args", "processor_kwargs", "config_args", "config_kwargs")
 _POOLING_FLAGS = ("cls_token", "max_tokens", "mean_tokens", "mean_sqrt_len_tokens", "weightedmean_tokens", "lasttoken")
 
 
@@ -64,6 +80,45 @@ def read_modules(folder: Path) -> list[Module]:
     if not modules:
         raise ValueError(f"{path} names no modules")
     return modules
+
+
+def check_modules(folder: Path) -> None:
+    """Checks that a model is nothing but the files of its folder, whatever its modules' files ask for.
+
+    Args:
+        folder: The model's folder.
+
+    Raises:
+        ValueError: If a module would run code, unpickle weights, or read other files than its own.
+    """
+    for place in sorted({folder, *(module.folder for module in read_modules(folder))}):
+        check_self_contained(place)
+        for path in sorted(place.glob("sentence_*_config.json")):
+            _check_handed_on(read_optional(path), path)
+        for name in ("tokenizer_class", "activation_function"):
+            _check_class(read_optional(place / "config.json").get(name), name, place / "config.json")
+
+
+def _check_handed_on(config: dict[str, Any], path: Path) -> None:
+    check_names_nothing_else(config, path)
+    named = {name for part in _ARGUMENTS if isinstance(config.get(part), dict) for name in config[part]}
+    odd = sorted(named - _HANDED_ON) + ["tokenizer_name_or_path"] * ("tokenizer_name_or_path" in config)
+    if odd:
+        raise ValueError(
+            f"{path} hands {odd} on to transformers, which could make it run code or read other files. Remove them "
+            "from the file, or save the model again without them"
+        )
+
+
+def _check_class(name: Any, setting: str, path: Path) -> None:
+    """Checks the class that a module's file names: sentence-transformers imports it by that name."""
+    if not isinstance(name, str) or "." not in name:  # a tokenizer of transformers has no module in its name
+        return
+    if not name.startswith(("sentence_transformers.", "torch.nn.")):
+        raise ValueError(
+            f"{path} names the {setting} {name!r:.200}, expected one of torch.nn or sentence-transformers. Code that a "
+            "model brings along is never run"
+        )
 
 
 def declared_size(folder: Path) -> int | None:

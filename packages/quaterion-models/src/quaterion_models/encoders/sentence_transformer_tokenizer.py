@@ -7,9 +7,14 @@ from typing import Any, NamedTuple
 
 from quaterion_models.encoders.pretrained_files import read_optional
 from quaterion_models.encoders.prompts import default_prompt
-from quaterion_models.encoders.sentence_transformer_files import leaves_prompt_out, model_files, read_modules
+from quaterion_models.encoders.sentence_transformer_files import (
+    check_modules,
+    leaves_prompt_out,
+    model_files,
+    read_modules,
+)
 from quaterion_models.encoders.text_collate import TextCollate
-from quaterion_models.encoders.transformers_library import check_texts, load_tokenizer, quietly
+from quaterion_models.encoders.transformers_library import check_room, check_texts, load_tokenizer, quietly
 from quaterion_models.extras import require
 
 # What a Transformer module's configuration may say where tokenising is nothing but calling the tokenizer.
@@ -56,6 +61,7 @@ class SentenceTransformerTokenizer(TextCollate):
             tokenizer.model_max_length = limit
         elif positions != -1:
             tokenizer.model_max_length = min(tokenizer.model_max_length, positions)
+        check_room(tokenizer, self.folder)
         return _Tools(tokenizer, None, prompt)
 
     def collate(self, tool: _Tools, objects: list[str]) -> dict[str, Any]:
@@ -110,7 +116,7 @@ def load_sentence_transformer(folder: Path, *, max_length: int | None = None) ->
     Raises:
         ValueError: If the files are damaged or name code that is not part of sentence-transformers.
     """
-    read_modules(folder)  # refuses foreign code, whatever the installed version of the library would do
+    check_modules(folder)  # whatever the installed version of the library would do, and the files may have changed
     library = require("sentence_transformers", extra=_EXTRA)
     try:
         with quietly(extra=_EXTRA):

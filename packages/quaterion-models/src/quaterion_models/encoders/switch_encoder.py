@@ -147,7 +147,7 @@ class SwitchEncoder(Encoder):
     def get_side_fn(self) -> SideFnType | None:
         """Returns the function that prepares each object as its own encoder does; None where no option has one."""
         prepare = {name: option.get_side_fn() for name, option in self.options.items()}
-        return partial(_prepare, type(self), prepare) if any(prepare.values()) else None
+        return partial(_prepare, type(self), prepare) if any(own is not None for own in prepare.values()) else None
 
     @classmethod
     def extract_meta(cls, batch: list[Any]) -> list[dict[str, Any]]:
@@ -169,7 +169,11 @@ class SwitchEncoder(Encoder):
         for name, inputs in batch.inputs.items():
             option = options[name]
             with torch.set_grad_enabled(option.trainable and torch.is_grad_enabled()):
-                parts.append(check_embeddings(option(inputs), f"option {name!r}", declared))
+                vectors = check_embeddings(option(inputs), f"option {name!r}", declared)
+            count = len(batch.rows[name])
+            if len(vectors) != count:  # rows of other options would move to other objects
+                raise ValueError(f"option {name!r} gave {len(vectors)} vectors for {count} objects, expected one each")
+            parts.append(vectors)
         if len(parts) == 1:
             return parts[0]
         # Row i of the joined parts belongs at order[i]: gather with the inverse permutation.

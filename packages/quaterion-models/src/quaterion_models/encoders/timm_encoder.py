@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,14 @@ from torch import Tensor, nn
 from quaterion_models.encoders.images import image_key, read_images
 from quaterion_models.encoders.pretrained_collate import PretrainedCollate
 from quaterion_models.encoders.pretrained_encoder import Precision, PretrainedEncoder
-from quaterion_models.encoders.pretrained_files import ModelSource, read_optional
-from quaterion_models.encoders.vision_library import integers_in
+from quaterion_models.encoders.pretrained_files import ModelSource, integers_in, read_optional
 from quaterion_models.extras import require
 from quaterion_models.types import CollateFnType
 
 _EXTRA = "timm"
 _CONFIG = "config.json"
-_LARGEST = 2**16  # of what a configuration may declare: a width, a number of layers, a side in pixels
+_LARGEST = 2**16  # of what a configuration may declare: a width, a side in pixels
+_LAYERS, _MOST_LAYERS = re.compile("depth|layer|block"), 1000
 
 
 class TimmEncoder(PretrainedEncoder):
@@ -80,9 +81,14 @@ class TimmEncoder(PretrainedEncoder):
         config = read_optional(folder / _CONFIG)
         prepared = config.get("pretrained_cfg", config)
         sizes = {name: value for name, value in prepared.items() if name.endswith("input_size")}
-        largest = max(integers_in([config.get("model_args"), sizes]), default=0)
+        arguments = config.get("model_args")
+        largest = max(integers_in([arguments, sizes]), default=0)
         if largest > _LARGEST:
             raise ValueError(f"{folder / _CONFIG} declares a size of {largest}, expected at most {_LARGEST}")
+        parts = arguments if isinstance(arguments, dict) else {}
+        layers = sum(integers_in([value for name, value in parts.items() if _LAYERS.search(name)]))
+        if layers > _MOST_LAYERS:
+            raise ValueError(f"{folder / _CONFIG} declares {layers} layers, expected at most {_MOST_LAYERS}")
 
     def get_collate_fn(self) -> CollateFnType:
         """Returns the reading and preparing of images: picklable, and without the model's weights."""

@@ -16,7 +16,7 @@ from quaterion_models.encoders.pretrained_encoder import Precision, PretrainedEn
 from quaterion_models.encoders.pretrained_files import WEIGHTS, ModelSource, read_optional
 from quaterion_models.encoders.prompts import SidePrompts, resolve_prompts
 from quaterion_models.encoders.transformers_library import has_tokenizer, load_text_model, save_text_model
-from quaterion_models.encoders.transformers_tokenizer import TransformersTokenizer, most_tokens
+from quaterion_models.encoders.transformers_tokenizer import TransformersTokenizer, check_limit
 from quaterion_models.heads.encoder_head import positive_size
 from quaterion_models.types import CollateFnType, SideFnType
 
@@ -96,12 +96,7 @@ class TransformersEncoder(PretrainedEncoder):
             prompts=None,
         )
         self.settings["prompts"] = resolve_prompts(prompts, prompt, self.folder)
-        most = most_tokens(self._config())
-        if max_length is not None and most is not None and max_length > most:
-            raise ValueError(
-                f"max_length is {max_length}, but the model in {self.folder} takes {most} tokens at the most. "
-                "Give a lower one, or None for the model's own limit"
-            )
+        check_limit(max_length, self._config(), self.folder)
 
     @classmethod
     def check_folder(cls, folder: Path) -> None:
@@ -171,9 +166,8 @@ class TransformersEncoder(PretrainedEncoder):
 
     def _tokenizer(self) -> TransformersTokenizer:
         if not isinstance(self.collate_fn, TransformersTokenizer):
-            prompt = None if self.settings["prompts"] else self.settings["prompt"]
             limit = self.settings["max_length"]
-            self.collate_fn = TransformersTokenizer(self.folder, max_length=limit, prompt=prompt)
+            self.collate_fn = TransformersTokenizer(self.folder, max_length=limit, prompt=self.settings["prompt"])
         return self.collate_fn
 
     def _config(self) -> dict[str, Any]:

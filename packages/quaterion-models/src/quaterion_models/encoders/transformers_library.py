@@ -74,6 +74,24 @@ def load_tokenizer(folder: Path, *, extra: str) -> Any:
     return tokenizer
 
 
+def check_room(tokenizer: Any, folder: Path) -> None:
+    """Checks that a tokenizer's limit leaves room for text: below, it would cut nothing, or everything.
+
+    Args:
+        tokenizer: A tokenizer.
+        folder: Where it comes from, for the message.
+
+    Raises:
+        ValueError: If it adds as many tokens to each text as it may have at the most.
+    """
+    limit, added = tokenizer.model_max_length, tokenizer.num_special_tokens_to_add()
+    if limit <= added:
+        raise ValueError(
+            f"a text may have {limit} tokens at the most, but the tokenizer of {folder} adds {added} to each. "
+            "Give a higher max_length"
+        )
+
+
 def load_text_model(folder: Path, dtype: torch.dtype, *, extra: str) -> Any:
     """Loads a text model from a folder, on the CPU, without network and without code of its own.
 
@@ -126,13 +144,14 @@ def check_texts(objects: Sequence[Any], encoder: str) -> None:
         encoder: Name of the encoder, for the message.
 
     Raises:
-        TypeError: If one is not; the message says which.
+        TypeError: If one is not; the message says which, unless it is the only one.
     """
     for number, text in enumerate(objects):
         if not isinstance(text, str):
+            place = f" at position {number} of the batch" if len(objects) > 1 else ""
             raise TypeError(
-                f"{encoder} takes text, got {type(text).__name__} at position {number} of the batch. Pass strings, or "
-                "pick the text out of your records in a subclass's get_collate_fn"
+                f"{encoder} takes text, got {type(text).__name__}{place}. Pass strings, or pick the text out of your "
+                "records with a FieldEncoder"
             )
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from quaterion_models.encoders.pretrained_files import WEIGHTS, files_in, read_optional
 from quaterion_models.encoders.text_collate import TextCollate
-from quaterion_models.encoders.transformers_library import check_texts, load_tokenizer
+from quaterion_models.encoders.transformers_library import check_room, check_texts, load_tokenizer
 
 # The positions of these start behind the number of the padding token, so that many fewer are left for tokens.
 _POSITIONS_AFTER_PADDING = {
@@ -49,6 +49,7 @@ class TransformersTokenizer(TextCollate):
         tokenizer.padding_side = "right"
         if tokenizer.pad_token is None:  # any token will do: the mask says that it is none
             tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token or tokenizer.convert_ids_to_tokens(0)
+        check_room(tokenizer, self.folder)
         uses_types = bool(config.get("type_vocab_size")) or config.get("model_type") in _USES_TYPES
         tokenizer.model_input_names = ["input_ids", *(["token_type_ids"] if uses_types else []), "attention_mask"]
         return tokenizer
@@ -109,6 +110,25 @@ def most_tokens(config: dict[str, Any]) -> int | None:
         padding = config.get("pad_token_id", 1)
         positions -= (padding if isinstance(padding, int) else 1) + 1
     return positions if positions > 0 and kind not in _NO_POSITIONS else None
+
+
+def check_limit(max_length: int | None, config: dict[str, Any], folder: Path) -> None:
+    """Checks that a limit is not above the model's own.
+
+    Args:
+        max_length: Most tokens of a text; None for the model's limit.
+        config: The content of `config.json`.
+        folder: The model's folder, for the message.
+
+    Raises:
+        ValueError: If it is.
+    """
+    most = most_tokens(config)
+    if max_length is not None and most is not None and max_length > most:
+        raise ValueError(
+            f"max_length is {max_length}, but the model in {folder} takes {most} tokens at the most. "
+            "Give a lower one, or None for the model's own limit"
+        )
 
 
 def _with_a_token_each(batch: dict[str, Tensor], lengths: Tensor, tokenizer: Any) -> dict[str, Tensor]:

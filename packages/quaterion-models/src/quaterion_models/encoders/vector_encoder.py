@@ -18,6 +18,7 @@ from quaterion_models.encoders.encoder import Encoder
 from quaterion_models.encoders.given_vectors import as_row, check_finite, stack_rows
 from quaterion_models.encoders.vector_lookup import VectorLookup
 from quaterion_models.heads.encoder_head import positive_size
+from quaterion_models.names import name_in_batch
 from quaterion_models.types import CollateFnType
 
 _ALGORITHM = "1"  # to be raised when this file gives other vectors for the same objects
@@ -137,7 +138,7 @@ class VectorEncoder(Encoder):
         """Keys on the numbers, whatever holds them; where ids are looked up, on the row."""
         if self._lookup is not None:
             return content_key(self._lookup.row(obj))
-        return content_key(as_row(obj, self._size, "an object").astype("float32"))
+        return content_key(stack_rows([as_row(obj, self._size, "the object")], self._size)[0].numpy())
 
     def fingerprint(self) -> str:
         """Digests the settings and the vectors to look up; of a subclass its code and attributes count too.
@@ -215,14 +216,16 @@ class VectorEncoder(Encoder):
 
 # A function of a module, not a closure, so that a partial of it is picklable for DataLoader workers.
 def _collate(size: int, lookup: VectorLookup | None, objects: list[Any]) -> Tensor:
-    if lookup is None:
-        rows = [as_row(obj, size, f"object {place} of the batch") for place, obj in enumerate(objects)]
-    else:
-        rows = lookup.take([lookup.row(obj, place) for place, obj in enumerate(objects)])
-    matrix = stack_rows(rows, size)
+    def which(place: int) -> str:
+        return name_in_batch("object", place, len(objects))
 
     def what(place: int) -> str:
-        return f"object {place} of the batch" if lookup is None else f"the vector of object {objects[place]!r:.80}"
+        return which(place) if lookup is None else f"the vector of object {objects[place]!r:.80}"
 
+    if lookup is None:
+        rows = [as_row(obj, size, which(place)) for place, obj in enumerate(objects)]
+    else:
+        rows = lookup.take([lookup.row(obj, which(place)) for place, obj in enumerate(objects)])
+    matrix = stack_rows(rows, size)
     check_finite(matrix, what)
     return matrix

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -144,12 +145,12 @@ class VectorLookup:
         """Whether objects are keys, not row numbers."""
         return self._keys is not None
 
-    def row(self, obj: Any, position: int | None = None) -> int:
+    def row(self, obj: Any, which: str = "the object") -> int:
         """Finds the row of an object.
 
         Args:
             obj: A key or a row number.
-            position: Where it stands in its batch, for the message.
+            which: What to call it in a message.
 
         Returns:
             The row.
@@ -158,17 +159,17 @@ class VectorLookup:
             TypeError: If it should be a row number and is no integer.
             ValueError: If there is no vector for it.
         """
-        which = "an object" if position is None else f"object {position} of the batch"
         count = len(self._vectors)
         if self._keys is None:
-            if isinstance(obj, (bool, np.bool_)) or not hasattr(obj, "__index__"):
+            number = _integer(obj)
+            if number is None:
                 raise TypeError(
                     f"{which} is {obj!r:.80} of type {type(obj).__name__}, expected a row number of {self._source}. "
                     "For other keys pass keys=, one for each row"
                 )
-            if not 0 <= int(obj) < count:
-                raise ValueError(f"{which} is the row number {int(obj)}: {self._source} has the rows 0..{count - 1}")
-            return int(obj)
+            if not 0 <= number < count:
+                raise ValueError(f"{which} is the row number {number}: {self._source} has the rows 0..{count - 1}")
+            return number
         wanted = np.frombuffer(_digest(obj), dtype=self._sorted.dtype)[0]
         place = int(np.searchsorted(self._sorted, wanted))
         if place == count or self._sorted[place] != wanted:
@@ -202,6 +203,16 @@ class VectorLookup:
         if self._file is not None:
             self._opened.check_same()
             self._vectors = mapped_array(self._file)
+
+
+def _integer(obj: Any) -> int | None:
+    """The value of an integer, in an array or a tensor too; None for a truth value, which is an index to Python."""
+    if isinstance(obj, bool) or str(getattr(obj, "dtype", "")) in {"bool", "torch.bool"}:
+        return None
+    try:
+        return operator.index(obj)
+    except TypeError:
+        return None
 
 
 def _digests(keys: Sequence[Any]) -> NDArray[np.uint8]:

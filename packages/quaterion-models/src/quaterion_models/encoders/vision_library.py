@@ -14,7 +14,7 @@ from torch import Tensor
 
 from quaterion_models.encoders.images import read_images
 from quaterion_models.encoders.pretrained_collate import PretrainedCollate
-from quaterion_models.encoders.pretrained_files import WEIGHTS, read_optional
+from quaterion_models.encoders.pretrained_files import WEIGHTS, integers_in, read_optional
 from quaterion_models.encoders.transformers_library import quietly
 from quaterion_models.extras import require
 
@@ -177,46 +177,22 @@ def write_pretrained_model(model: Any, files: list[Path], folder: Path) -> None:
             shutil.copyfile(file, folder / file.name)
 
 
-def check_image_sizes(folder: Path) -> None:
-    """Checks that the files of a saved model declare no layers or pictures too large for it.
+def check_picture_sizes(folder: Path) -> None:
+    """Checks that the image processor of a saved model asks for no pictures too large for any model.
 
     Args:
         folder: The model's folder.
 
     Raises:
-        ValueError: If they do.
+        ValueError: If it does.
     """
-    stored = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
-    config = read_optional(folder / "config.json")
-    for part in (config, *(value for value in config.values() if isinstance(value, dict))):
-        for name, value in part.items():
-            largest = max(integers_in(value), default=0) if isinstance(value, list) else 0
-            if largest > max(2 * stored, 2**20):
-                raise ValueError(
-                    f"{folder / 'config.json'} declares {name} {largest}, more than its weights of {stored} bytes can "
-                    "hold. The folder is damaged"
-                )
     for file in PROCESSOR_FILES:
-        content = read_optional(folder / file)
-        largest = max(integers_in([content, content.get("image_processor")]), default=0)
+        largest = max(integers_in(read_optional(folder / file)), default=0)
         if largest > _LARGEST_SIDE:
             raise ValueError(
                 f"{folder / file} asks for images of {largest} pixels, expected at most {_LARGEST_SIDE}. The folder is "
                 "damaged"
             )
-
-
-def integers_in(value: Any) -> Iterator[int]:
-    """Finds the integers in the content of a JSON file, however deep they lie."""
-    if isinstance(value, bool):
-        return
-    if isinstance(value, int):
-        yield value
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            yield from integers_in(item)
-    elif isinstance(value, dict):
-        yield from integers_in(list(value.values()))
 
 
 def _config(transformers: Any, folder: Path) -> Any:

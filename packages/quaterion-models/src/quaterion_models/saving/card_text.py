@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 _LONGEST = 300
-# Also at the beginning of a line: what makes lists, rules and headings there.
-_MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|~$&!]|^[-+=])")
+# Also at the beginning of a line: what makes lists, rules and headings there; and what makes a link of an address.
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|~$&!]|^[-+=]|(?<=^\d)[.)](?= |$)|:(?=//)|(?<=\bwww)\.)")
 _PLAIN_YAML = re.compile(r"[a-z][a-z0-9]+(?:[-_./][a-zA-Z0-9]+)*")
 _YAML_WORDS = {"yes", "no", "on", "off", "true", "false", "null", "nan", "inf"}
 

@@ -38,6 +38,8 @@ _DTYPES = {
     torch.uint8: "U8",
     torch.bool: "BOOL",
 }
+_DEEPEST = 32
+_MOST_ENTRIES = 100_000
 _FLOATS = {"F64", "F32", "F16", "BF16"}  # a model may be saved in any of these
 
 
@@ -141,8 +143,9 @@ def write_state(module: nn.Module, path: Path, *, without: str = "\0") -> None:
         without: Tensors whose names start with this are left out.
 
     Raises:
-        ModelFolderError: If the state holds something other than tensors.
+        ModelFolderError: If the state holds something other than tensors, or the file cannot be written.
     """
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     state: dict[str, Tensor] = {}
@@ -163,7 +166,10 @@ def write_state(module: nn.Module, path: Path, *, without: str = "\0") -> None:
         state[name] = tensor
     path.touch()
     mode = path.stat().st_mode
-    save_file(state, path, metadata={"format": "pt"})
+    try:
+        save_file(state, path, metadata={"format": "pt"})
+    except SafetensorError as error:  # a full disk, for one
+        raise ModelFolderError(f"{path} cannot be written: {error}") from error
     path.chmod(mode)  # safetensors makes its files unreadable for others, whatever the umask says
 
 
@@ -274,14 +280,16 @@ def check_inside(root: Path, path: Path) -> None:
 
     A link may lead to a file in the folder. In a snapshot of the Hugging Face hub's cache
     (`models--NAME/snapshots/COMMIT`), where every file is a link, it may also lead to one of that model's own `blobs`.
-    Links to folders are not followed: what they lead to could have links again.
+    Links to folders are not followed: what they lead to could have links again. Encoders within encoders are checked at
+    each level, so depth and number of entries are bounded.
 
     Args:
         root: The model folder; it may itself be a link, or lie behind one.
         path: What is about to be read.
 
     Raises:
-        ModelFolderError: If a link leads out of the folder or to a folder, or something is neither a file nor a folder.
+        ModelFolderError: If a link leads out of the folder or to a folder, something is neither a file nor a folder, or
+            there are more or deeper folders and files than a model has.
     """
     allowed = _allowed_folders(root)
     above = [path, *path.parents]
@@ -302,14 +310,20 @@ def _allowed_folders(root: Path) -> list[Path]:
 
 
 def _entries_below(path: Path) -> Iterator[Path]:
-    # With a stack of its own: folders may be nested deeper than Python's.
-    folders = [path] if path.is_dir() else []
+    folders, count = ([(path, 1)] if path.is_dir() else []), 0
     while folders:
-        with os.scandir(folders.pop()) as entries:
+        folder, depth = folders.pop()
+        with os.scandir(folder) as entries:
             for entry in entries:
+                count += 1
+                if depth > _DEEPEST or count > _MOST_ENTRIES:
+                    raise ModelFolderError(
+                        f"{path} holds folders that lie more than {_DEEPEST} deep, or more than {_MOST_ENTRIES} files: "
+                        "no model does, so they are not read"
+                    )
                 yield Path(entry.path)
                 if entry.is_dir(follow_symlinks=False):
-                    folders.append(Path(entry.path))
+                    folders.append((Path(entry.path), depth + 1))
 
 
 def _check_entry(entry: Path, root: Path, allowed: list[Path]) -> None:
@@ -333,9 +347,9 @@ def _check_entry(entry: Path, root: Path, allowed: list[Path]) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Makes the system write everything in a folder to the disk."""
+    """Makes the system write everything in a folder to the disk; what is neither a file nor a folder has nothing."""
     for entry in (folder, *folder.rglob("*")):
-        if not entry.is_symlink():
+        if not entry.is_symlink() and (entry.is_file() or entry.is_dir()):
             _sync(entry)
 
 

@@ -78,7 +78,8 @@ def pull_model(
         The folder.
 
     Raises:
-        ValueError: If there is no such folder and no such model, or the hub cannot be reached.
+        ValueError: If there is no such folder and no such model, or the hub cannot be reached; if it is a folder and a
+            revision is given.
         ModelFolderError: If what is on the hub is no such folder.
         ImportError: If it is no folder, and huggingface_hub is not installed.
     """
@@ -86,6 +87,11 @@ def pull_model(
 
     folder = find_folder(Path(name_or_folder).expanduser())
     if name_or_folder and folder.is_dir():
+        if revision is not None:
+            raise ValueError(
+                f"{name_or_folder!r} is a folder on this machine, which has no revision {revision!r}: leave the "
+                "revision out, or run where there is no such folder to take the model from the hub"
+            )
         return folder
     looks_like_path = folder.is_absolute() or name_or_folder.startswith((".", "~")) or name_or_folder.count("/") != 1
     if looks_like_path or "\\" in name_or_folder:

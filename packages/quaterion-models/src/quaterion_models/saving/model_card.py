@@ -63,7 +63,7 @@ class ModelCard:
         title: The heading.
         description: What the model is for, in Markdown.
         license: Identifier of the licence, such as `"apache-2.0"`.
-        language: Codes of the languages, such as `"en"`.
+        language: Code of the language, such as `"en"`, or several.
         tags: Further tags.
         datasets: Names of data sets on the hub.
         base_model: Names on the hub of the models that the encoders come from; by default those that were loaded from
@@ -85,10 +85,10 @@ class ModelCard:
     title: str = "Similarity model"
     description: str = ""
     license: str | None = None
-    language: Sequence[str] = ()
-    tags: Sequence[str] = ()
-    datasets: Sequence[str] = ()
-    base_model: Sequence[str] = ()
+    language: str | Sequence[str] = ()
+    tags: str | Sequence[str] = ()
+    datasets: str | Sequence[str] = ()
+    base_model: str | Sequence[str] = ()
     pipeline_tag: str | None = None
     data: Sequence[CardData] = ()
     loss: str = ""
@@ -129,16 +129,20 @@ def _metadata(model: SimilarityModel, card: ModelCard) -> dict[str, Any]:
     metadata: dict[str, Any] = {
         "library_name": "quaterion-models",
         "license": card.license,
-        "language": list(card.language),
+        "language": _listed(card.language),
         "pipeline_tag": task,
-        "base_model": list(card.base_model) or _base_models(model),
-        "datasets": list(card.datasets),
-        "tags": list(dict.fromkeys(["similarity", "quaterion", *card.tags])),
+        "base_model": _listed(card.base_model) or _base_models(model),
+        "datasets": _listed(card.datasets),
+        "tags": list(dict.fromkeys(["similarity", "quaterion", *_listed(card.tags)])),
     }
     results = _results(card, task or "feature-extraction")
     if results:
         metadata["model-index"] = [{"name": plain_text(card.title, escape=False), "results": results}]
     return {name: value for name, value in metadata.items() if value}
+
+
+def _listed(names: str | Sequence[str]) -> list[str]:
+    return [names] if isinstance(names, str) else list(names)
 
 
 def _results(card: ModelCard, task: str) -> list[dict[str, Any]]:

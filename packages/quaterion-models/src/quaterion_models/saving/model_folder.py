@@ -85,6 +85,7 @@ def save_model(model: SimilarityModel, path: Path, *, card: str | ModelCard | No
             encoder_folder.mkdir()
             encoder.save(str(encoder_folder))
             entries.append(_entry(key, encoder))
+        check_inside(folder, folder / ENCODERS)  # what would not be read again is not saved
         if model.head is not None:
             write_state(model.head, folder / HEAD_STATE)
         if classes is not None:
@@ -99,7 +100,7 @@ def save_model(model: SimilarityModel, path: Path, *, card: str | ModelCard | No
         write_json(folder / CONFIG, config)
         _as_readable_as(folder / CONFIG, folder / ENCODERS)
         text = card if isinstance(card, str) else model_card(model, card)
-        (folder / CARD).write_text(text, encoding="utf-8")
+        (folder / CARD).write_text(text, encoding="utf-8", errors="replace")
 
 
 def load_model(

@@ -12,12 +12,14 @@ import socket
 import sys
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from hashlib import blake2b
 from pathlib import Path
 
 from quaterion_models.saving.files import ModelFolderError, sync_folder
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
+_LONGEST = 100  # bytes of a folder's name; a system allows 255
 
 
 @contextmanager
@@ -149,13 +151,21 @@ def _host() -> str:
     return re.sub(r"[^A-Za-z0-9]", "_", socket.gethostname())[:40]
 
 
+def _short_name(target: Path) -> str:
+    """Gives a name of its own to what lies beside a folder, short enough to stand within a longer one."""
+    encoded = os.fsencode(target.name)
+    if len(encoded) <= _LONGEST:
+        return target.name
+    return encoded[:_LONGEST].decode(errors="ignore") + "-" + blake2b(encoded, digest_size=8).hexdigest()
+
+
 def _side_name(target: Path, kind: str) -> str:
-    return f".{target.name[:100]}.{_host()}-{os.getpid()}-{secrets.token_hex(4)}.{kind}"
+    return f".{_short_name(target)}.{_host()}-{os.getpid()}-{secrets.token_hex(4)}.{kind}"
 
 
 def _side_folders(target: Path) -> Iterator[tuple[Path, str, int | None]]:
     """Finds the folders that saves of `target` have made: each with its kind, and its process if on this machine."""
-    pattern = re.compile(rf"\.{re.escape(target.name[:100])}\.(\w*)-(\d+)-[0-9a-f]{{8}}\.(new|old)")
+    pattern = re.compile(rf"\.{re.escape(_short_name(target))}\.(\w*)-(\d+)-[0-9a-f]{{8}}\.(new|old)")
     if not target.parent.is_dir():
         return
     for entry in target.parent.iterdir():

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from quaterion_models import heads
 from quaterion_models.heads.encoder_head import EncoderHead
-from quaterion_models.saving.allocation_limit import AllocationLimit, AllocationLimitError
+from quaterion_models.saving.allocation_limit import AllocationLimit
 from quaterion_models.saving.files import CONFIG, ModelFolderError, read_json
 from quaterion_models.saving.head_folder import check_parts
 from quaterion_models.saving.old_folder import OldClass, OldFolder, read_old_weights
@@ -77,7 +77,7 @@ def _built(cls: type[EncoderHead], arguments: Mapping[str, Any], stored: int, wh
     try:
         with AllocationLimit(stored):
             return cls(**arguments)
-    except (TypeError, ValueError, RuntimeError, AllocationLimitError) as error:
+    except Exception as error:  # whatever a constructor raises
         raise ModelFolderError(f"{where}: {cls.__name__} cannot be built from these arguments: {error}") from error
 
 

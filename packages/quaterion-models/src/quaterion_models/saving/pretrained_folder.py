@@ -10,7 +10,7 @@ import torch
 
 from quaterion_models.encoders.encoder import Encoder
 from quaterion_models.encoders.pretrained_encoder import PretrainedEncoder
-from quaterion_models.encoders.pretrained_files import PICKLES
+from quaterion_models.encoders.pretrained_files import PICKLES, check_there
 from quaterion_models.saving.files import (
     ENCODER_CONFIG,
     FORMAT_VERSION,
@@ -41,17 +41,28 @@ def save_pretrained(
         path: The folder; made where it does not exist.
         model: What to write in the place of the encoder's own model, for one that is a part of another encoder.
         saved_as: The class to name in the place of the encoder's.
+
+    Raises:
+        ModelFolderError: If weights would be written over those that the encoder was read from.
+        ValueError: If the encoder's own files are no longer there.
     """
+    check_there(encoder.folder)
     target = path / _MODEL
     target.mkdir(parents=True, exist_ok=True)
     files = encoder.model_files(encoder.folder)
     if encoder.trainable or any(file.suffix in PICKLES for file in files):
+        if target.samefile(encoder.folder):
+            raise ModelFolderError(
+                f"{target} holds the files that this encoder was read from, so its weights are not written over them. "
+                "Choose another path, or save the whole model, which replaces its folder in one step"
+            )
         encoder.write_model(encoder.loaded() if model is None else model, target)
     else:
         for file in files:
             copy = target / file.relative_to(encoder.folder)
             copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(file, copy)
+            if not copy.exists() or not copy.samefile(file):
+                shutil.copyfile(file, copy)
     content = {
         "format_version": FORMAT_VERSION,
         "type": type_name(saved_as or type(encoder)),
@@ -113,26 +124,3 @@ def _check_files(model: Path) -> None:
         raise ModelFolderError(f"{foreign} could hold code: a saved encoder has its weights as safetensors only")
     for weights in model.rglob("*.safetensors"):
         state_shapes(weights)  # a truncated file is named here, not at the first forward
-    for index in model.rglob("*.index.json"):
-        _check_index(index)
-    for config in model.rglob("config.json"):
-        _check_attention(read_json(config), config)
-
-
-def _check_index(index: Path) -> None:
-    """Checks that the parts of the weights are files beside their index: transformers would follow any path."""
-    for part in set(map(str, field(read_json(index), "weight_map", dict, index).values())):
-        if Path(part).name != part or "\\" in part or not part.endswith(".safetensors"):
-            raise ModelFolderError(f"{index} names the weights {part!r:.200}, expected .safetensors files beside it")
-
-
-def _check_attention(content: dict[str, Any], config: Path) -> None:
-    """Checks that no part of a model is computed by code from the hub, which transformers would fetch and run."""
-    for name, value in content.items():
-        if isinstance(value, dict):
-            _check_attention(value, config)
-        elif "attn_implementation" in name and isinstance(value, str) and not value.isidentifier():
-            raise ModelFolderError(
-                f"{config} names {value!r:.200} as {name}, which is code that the model would bring along. It is never "
-                "run: expected one of those that transformers has, such as 'sdpa'"
-            )

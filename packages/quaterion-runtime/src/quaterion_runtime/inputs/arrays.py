@@ -38,14 +38,16 @@ class ArrayPreparer(InputPreparer):
             raise TypeError(
                 f"the model takes arrays {list(shape)} of {dtype}, got {type(obj).__name__} at position {position}"
             )
-        numbers = numbers.astype(dtype)
         if numbers.shape != shape:
             raise ValueError(
                 f"the model takes arrays of shape {list(shape)}, got {list(numbers.shape)} at position {position}"
             )
         if not np.isfinite(numbers).all():
             raise ValueError(f"the array at position {position} has NaN or infinite values, expected finite numbers")
-        return numbers
+        limits = np.finfo(dtype) if dtype.kind == "f" else np.iinfo(dtype)
+        if numbers.max() > limits.max or numbers.min() < limits.min:
+            raise ValueError(f"the array at position {position} has numbers beyond those of {dtype}, which it takes")
+        return numbers.astype(dtype)
 
 
 class _Arrays(Prepared):

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import io
-import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +10,7 @@ from numpy.typing import NDArray
 
 from quaterion_runtime.extras import require
 from quaterion_runtime.folder import PixelsInput
+from quaterion_runtime.inputs.pictures import read_picture
 from quaterion_runtime.inputs.prepare import InputPreparer, Prepared
 
 
@@ -28,34 +26,34 @@ class PixelsPreparer(InputPreparer):
 
     def __init__(self, described: PixelsInput) -> None:
         self._described = described
-        self._image = require("PIL.Image", extra="images")
-        self._ops = require("PIL.ImageOps", extra="images")
-        self._filter = self._image.Resampling[described.resample.upper()]
+        self._filter = require("PIL.Image", extra="images").Resampling[described.resample.upper()]
 
     def prepare(self, objects: Sequence[Any], side: str, positions: Sequence[int]) -> Prepared:  # noqa: ARG002
-        """Reads images: PIL images, paths, bytes, or uint8 arrays `[H, W]` or `[H, W, 3]`."""
-        images = [self._read(obj, position) for obj, position in zip(objects, positions, strict=True)]
-        return _Pixels(self._described.tensors["pixels"], [self._pixels(image) for image in images])
+        """Takes images, which are read when their batch is due: their pixels need far more memory than their files."""
+        return _Images(self, objects, positions)
 
-    def _read(self, obj: Any, position: int) -> Any:
-        what = f"{obj} at position {position}" if isinstance(obj, str | os.PathLike) else f"at position {position}"
-        try:
-            if isinstance(obj, np.ndarray):
-                image = self._image.fromarray(obj)
-            elif isinstance(obj, str | os.PathLike):
-                image = self._image.open(io.BytesIO(Path(obj).read_bytes()))
-            elif isinstance(obj, bytes | bytearray | memoryview):
-                image = self._image.open(io.BytesIO(obj))
-            elif isinstance(obj, self._image.Image):
-                image = obj
-            else:
-                raise TypeError(
-                    f"the model takes images, got {type(obj).__name__} at position {position}. Pass PIL images, paths, "
-                    "bytes or uint8 arrays"
-                )
-            return self._ops.exif_transpose(image).convert("RGB")
-        except (OSError, ValueError, SyntaxError, self._image.DecompressionBombError) as error:
-            raise ValueError(f"the image {what} cannot be read: {error}") from error
+    def read(self, objects: Sequence[Any], positions: Sequence[int]) -> dict[str, NDArray[Any]]:
+        """Reads images.
+
+        Args:
+            objects: B images, as :func:`~quaterion_runtime.inputs.pictures.read_picture` takes them.
+            positions: Where they stand among the caller's objects, for messages.
+
+        Returns:
+            The graph's input, float32 `[B, 3, H, W]`.
+
+        Raises:
+            TypeError: If an object is no image.
+            ValueError: If an image cannot be read, or they differ in size and the model does not resize them.
+        """
+        images = [self._pixels(read_picture(obj, position)) for obj, position in zip(objects, positions, strict=True)]
+        sizes = {image.shape[1:] for image in images}
+        if len(sizes) > 1:
+            raise ValueError(
+                f"the model takes images as they are, and those of a batch differ in size: {sorted(sizes)[:5]} (height "
+                "and width in pixels). Pass images of one size, or batch_size=1"
+            )
+        return {self._described.tensors["pixels"]: np.stack(images)}
 
     def _pixels(self, image: Any) -> NDArray[np.float32]:
         resize, crop = self._described.resize, self._described.crop
@@ -73,6 +71,19 @@ class PixelsPreparer(InputPreparer):
         return np.ascontiguousarray(scaled.transpose(2, 0, 1), dtype=np.float32)  # [3, H, W]
 
 
+class _Images(Prepared):
+    """Images that are not read yet."""
+
+    def __init__(self, preparer: PixelsPreparer, objects: Sequence[Any], positions: Sequence[int]) -> None:
+        self._preparer, self._objects, self._positions = preparer, objects, positions
+
+    def lengths(self) -> NDArray[np.int64]:
+        return np.zeros(len(self._objects), dtype=np.int64)
+
+    def batch(self, rows: Sequence[int]) -> dict[str, NDArray[Any]]:
+        return self._preparer.read([self._objects[row] for row in rows], [self._positions[row] for row in rows])
+
+
 def _middle(pixels: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
     """Cuts out the middle; what lies beyond a small image is black."""
     rows, columns = pixels.shape[:2]
@@ -83,16 +94,3 @@ def _middle(pixels: NDArray[np.uint8], height: int, width: int) -> NDArray[np.ui
         pixels, (rows, columns) = whole, whole.shape[:2]
     top, left = (rows - height) // 2, (columns - width) // 2
     return pixels[top : top + height, left : left + width]
-
-
-class _Pixels(Prepared):
-    """Pixels of images, which differ in size only where nothing resizes them."""
-
-    def __init__(self, name: str, images: Sequence[NDArray[np.float32]]) -> None:
-        self._name, self._images = name, images
-
-    def lengths(self) -> NDArray[np.int64]:
-        return np.zeros(len(self._images), dtype=np.int64)
-
-    def batch(self, rows: Sequence[int]) -> dict[str, NDArray[Any]]:
-        return {self._name: np.stack([self._images[row] for row in rows])}

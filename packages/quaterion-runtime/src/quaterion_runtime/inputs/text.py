@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from quaterion_runtime.folder import RuntimeFolderError, TextInput
+from quaterion_runtime.folder import RuntimeFolderError, TextInput, read_file
 from quaterion_runtime.inputs.prepare import InputPreparer, Prepared
 
-_LARGEST_TOKENIZER = 2**28
+LARGEST_TOKENIZER = 2**28
+"""Bytes; vocabularies of a quarter of a million tokens take 2**24."""
 
 
 class TextPreparer(InputPreparer):
@@ -29,14 +30,16 @@ class TextPreparer(InputPreparer):
 
         self._described = described
         file = described.tokenizer
-        if file.stat().st_size > _LARGEST_TOKENIZER:
-            raise RuntimeFolderError(f"{file} is larger than {_LARGEST_TOKENIZER} bytes: this is no tokenizer")
+        content = read_file(file, most=LARGEST_TOKENIZER, what="tokenizer")
         try:
-            self._tokenizer = Tokenizer.from_file(str(file))
-        except Exception as error:  # what tokenizers raises has no narrower type
+            self._tokenizer = Tokenizer.from_buffer(content)
+            self._tokenizer.enable_truncation(described.max_length)
+            self._tokenizer.no_padding()
+            self._tokenizer.encode_batch_fast(["", "a text"])  # a part that is missing comes up only here
+        except BaseException as error:
+            if _is_interrupt(error):
+                raise
             raise RuntimeFolderError(f"{file} is damaged: {error!s:.200}. Export the model again") from error
-        self._tokenizer.enable_truncation(described.max_length)
-        self._tokenizer.no_padding()
 
     def prepare(self, objects: Sequence[Any], side: str, positions: Sequence[int]) -> Prepared:
         """Tokenises texts; arguments as for the base."""
@@ -45,8 +48,28 @@ class TextPreparer(InputPreparer):
                 raise TypeError(f"the model takes text, got {type(text).__name__} at position {position}. Pass strings")
         prompt = self._described.prompts[side]
         texts = [prompt + text for text in objects] if prompt else list(objects)
-        tokens = self._tokenizer.encode_batch_fast(texts)
+        try:
+            tokens = self._tokenizer.encode_batch_fast(texts)
+        except TypeError:
+            _check_characters(texts, positions)
+            raise
         return _Tokens(self._described, tokens)
+
+
+def _is_interrupt(error: BaseException) -> bool:
+    # A panic in Rust comes as an exception that is no Exception.
+    return not isinstance(error, Exception) and type(error).__name__ != "PanicException"
+
+
+def _check_characters(texts: Sequence[str], positions: Sequence[int]) -> None:
+    for text, position in zip(texts, positions, strict=True):
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise ValueError(
+                f"the text at position {position} has half of a surrogate pair, {text[error.start]!r}, which is no "
+                'character. Read it with errors="replace"'
+            ) from None
 
 
 class _Tokens(Prepared):

@@ -12,6 +12,7 @@ from quaterion.dataset.randomness import undisturbed_randomness
 from quaterion.dataset.reading import CHUNK, sequential_loader
 from quaterion.dataset.similarity_data_loader import SimilarityDataLoader
 from quaterion_models.collate import prepared
+from quaterion_models.encode import counted
 from quaterion_models.encoders import Encoder
 from quaterion_models.encoders.field_encoder import FieldEncoder
 from quaterion_models.encoders.switch_encoder import SwitchEncoder
@@ -98,4 +99,4 @@ class _Count:
 
     def __call__(self, objects: list[SidedObject]) -> list[int]:
         given, sides = [one.obj for one in objects], [one.side for one in objects]
-        return self._count(prepared(given, sides, self._side_fn))
+        return counted(self._count, prepared(given, sides, self._side_fn))

@@ -29,15 +29,17 @@ class ObjectReference(NamedTuple):
 
 
 class SidedObject(NamedTuple):
-    """An object and the side it stands on.
+    """An object, the side it stands on, and where it was found.
 
     Args:
         obj: The object.
         side: `"query"` or `"document"`.
+        sample: Index of its sample.
     """
 
     obj: Any
     side: str
+    sample: int
 
 
 class ObjectNumbers:
@@ -89,7 +91,8 @@ class ReadObjects(Dataset[Any]):
 
     def __getitem__(self, reference: ObjectReference) -> SidedObject:
         sample = self._dataset.view(reference.sample, reference.view)
-        return SidedObject(self._objects_of(sample)[reference.slot], side_of(reference.slot if self._sided else 0))
+        obj = self._objects_of(sample)[reference.slot]
+        return SidedObject(obj, side_of(reference.slot if self._sided else 0), reference.sample)
 
 
 class KeptObjects(Dataset[Any]):
@@ -106,7 +109,7 @@ class KeptObjects(Dataset[Any]):
 
     def __getitem__(self, reference: ObjectReference) -> SidedObject:
         obj = self._objects[self._offsets[reference.sample] + reference.slot]
-        return SidedObject(obj, side_of(reference.slot if self._sided else 0))
+        return SidedObject(obj, side_of(reference.slot if self._sided else 0), reference.sample)
 
 
 class KeyedCollate:
@@ -121,7 +124,29 @@ class KeyedCollate:
         self._collate, self._reading = collate, reading
 
     def __call__(self, objects: list[SidedObject]) -> tuple[Any, bytes]:
-        """Turns objects into an encoder's input and their keys."""
+        """Turns objects into an encoder's input and their keys.
+
+        Args:
+            objects: B objects, in the order of their lengths.
+
+        Returns:
+            The input, and B keys of 16 bytes.
+
+        Raises:
+            Exception: What the collate step raises, with a note that says which sample it is about.
+        """
+        try:
+            return self._collated(objects)
+        except Exception:
+            for one in objects:
+                try:
+                    self._collated([one])
+                except Exception as error:
+                    error.add_note(f"The object ({type(one.obj).__name__}) is one of sample {one.sample}")
+                    raise error from None  # the batch's own error tells a place in a batch that nobody knows
+            raise
+
+    def _collated(self, objects: list[SidedObject]) -> tuple[Any, bytes]:
         given, sides = [one.obj for one in objects], [one.side for one in objects]
         # Keys first: a collate step may change its objects in place.
         keys = self._reading.keys(given, sides)

@@ -34,7 +34,7 @@ from quaterion_models.batch_to import to_device
 from quaterion_models.collate import ModelCollate
 from quaterion_models.content_key import content_key
 from quaterion_models.encode import eval_mode
-from quaterion_models.encoders import Encoder
+from quaterion_models.encoders import Encoder, FieldEncoder
 from quaterion_models.fingerprint import digest_of
 
 __all__ = ["BatchSource"]
@@ -150,6 +150,7 @@ class BatchSource:
             type(loader).collate_labels,
             type(loader).objects_of,
             *whole.extractors.values(),
+            *whole.side_fns.values(),  # keys are those of prepared objects
         ]
         functions += [encoder.length for encoder in self.cached.values()]
         functions += [encoder.cache_key for encoder in self.cached.values()]
@@ -223,8 +224,8 @@ class BatchSource:
         if len(plan):
             encoder.to(self.device)
             if size == "auto":
-                filling = replace(filling, batch_size=filling.fitting_batch_size(plan, self.device))
-                plan = filling.plan()
+                fitting = filling.fitting_batch_size(plan, self.device)
+                filling, plan = replace(filling, batch_size=fitting), replace(plan, batch_size=fitting)
             with self.progress(f"Encoding ({key})", len(plan)) as advance:
                 filling.run(plan, advance)
         keys = reading.keys[key]
@@ -298,10 +299,14 @@ class BatchSource:
 
     def _digest_of_encoder(self, key: str) -> str:
         """Digest of what a vector depends on: the encoder, its precision, and what identifies its objects."""
-        extractor = self._config.key_extractor(key)
-        parts = [self.cached[key].fingerprint()]
+        extractor, encoder = self._config.key_extractor(key), self.cached[key]
+        parts = [encoder.fingerprint()]
         if extractor is not None:
             parts.append(digest_of(extractor))
+            # Such a key stands for a whole record, whatever of it is encoded.
+            while isinstance(encoder, FieldEncoder):
+                parts.append(content_key(encoder.field).hex())
+                encoder = encoder.encoder
         if self._config.precision != "32-true":
             parts.append(self._config.precision)
         return parts[0] if len(parts) == 1 else hashlib.blake2b("".join(parts).encode(), digest_size=32).hexdigest()

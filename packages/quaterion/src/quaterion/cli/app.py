@@ -9,6 +9,7 @@ from quaterion.cli.convert_model import CONVERT_MODEL, convert_model
 from quaterion.cli.demo import HELP, demo
 from quaterion.cli.errors import EXIT_CODES
 from quaterion.cli.evaluate import EVALUATE, evaluate
+from quaterion.cli.export import EXPORT, export
 from quaterion.cli.report import REPORT, report
 
 __all__ = ["app", "main"]
@@ -18,6 +19,7 @@ app.command(help=HELP)(demo)
 app.command(help=EVALUATE)(evaluate)
 app.command(help=REPORT)(report)
 app.command("convert-model", help=CONVERT_MODEL)(convert_model)
+app.command(help=EXPORT)(export)
 app.add_typer(cache)
 
 

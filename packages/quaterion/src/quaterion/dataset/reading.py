@@ -4,6 +4,7 @@ import math
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sized
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -97,6 +98,17 @@ class _ReadChunk:
         self.keep_objects = keep_objects
 
     def __call__(self, items: list[list[Any]]) -> _Chunk:
+        try:
+            return self._read(items)
+        except (TypeError, ValueError) as error:
+            if _SAMPLE.search(str(error)):
+                raise
+            for place, item in enumerate(items):
+                with _naming(place):
+                    self._read([item])
+            raise
+
+    def _read(self, items: list[list[Any]]) -> _Chunk:
         first = [views[0] for views in items]
         labels = self.loader_type.collate_labels(first)
         per_sample = [self.loader_type.objects_of(sample) for sample in first]
@@ -129,6 +141,18 @@ class _ReadChunk:
             for slot in zip(*map(self.loader_type.objects_of, views), strict=True)
             for obj in slot
         ]
+
+
+@contextmanager
+def _naming(sample: int) -> Iterator[None]:
+    """Has an error say which sample it is about."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        if _SAMPLE.search(str(error)):
+            raise
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"Sample {sample}: {error}") from error
 
 
 def _array(numbers: Any) -> NDArray[np.int64]:
@@ -246,17 +270,21 @@ def read_data_set(
             if time.monotonic() > stop:
                 complete = False
                 break
-    if chunks and not len(chunks[0].counts):
-        raise ValueError(
-            f"max_objects={max_objects} is less than the objects of the first sample. Give a larger number."
-        )
-    if not chunks:
-        raise ValueError("The data set is empty. Expected at least one sample: check where its items come from.")
+    _check_any(chunks, max_objects)
     reading = _join(chunks, readings, pairs=isinstance(loader, PairsSimilarityDataLoader))
     reading.complete, reading.views, reading.label_names = complete, views, names
     if by_worker:
         reading.batch_sizes = [len(chunk.counts) for chunk in chunks]
     return reading
+
+
+def _check_any(chunks: list[_Chunk], max_objects: int | None) -> None:
+    if not chunks:
+        raise ValueError("The data set is empty. Expected at least one sample: check where its items come from.")
+    if not len(chunks[0].counts):
+        raise ValueError(
+            f"max_objects={max_objects} is less than the objects of the first sample. Give a larger number."
+        )
 
 
 class _Limit:
@@ -320,7 +348,8 @@ def differing_sample(
     places = sorted({round(i * (len(dataset) - 1) / max(1, tries - 1)) for i in range(tries)})
     with undisturbed_randomness():
         for place in places:
-            reads = [[reading.keys(objects_of(dataset[place])) for reading in readings.values()] for _ in range(2)]
+            with _naming(place):
+                reads = [[reading.keys(objects_of(dataset[place])) for reading in readings.values()] for _ in range(2)]
             if any(one != other for one, other in pairwise(reads)):
                 return place
     return None

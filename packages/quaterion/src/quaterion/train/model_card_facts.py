@@ -101,10 +101,13 @@ def _training(trainer: pl.Trainer, loaders: "list[SimilarityDataLoader[Any]]") -
     sizes = [loader.batch_size for loader in loaders if loader.batch_size is not None]
     if sizes:
         facts["batch size"] = ", ".join(map(str, sizes))
+    optimizers = []
     for optimizer in trainer.optimizers:
         defaults = optimizer.defaults
-        shown = ", ".join(f"{name} {defaults[name]}" for name in ("lr", "weight_decay") if name in defaults)
-        facts["optimizer"] = f"{type(optimizer).__name__}, {shown}" if shown else type(optimizer).__name__
+        shown = [f"{name} {defaults[name]}" for name in ("lr", "weight_decay") if name in defaults]
+        optimizers.append(", ".join([type(optimizer).__name__, *shown]))
+    if optimizers:
+        facts["optimizer"] = "; ".join(optimizers)
     if "train_loss" in trainer.callback_metrics:
         facts["last training loss"] = f"{float(trainer.callback_metrics['train_loss']):.4g}"
     for name in ("quaterion", "torch"):

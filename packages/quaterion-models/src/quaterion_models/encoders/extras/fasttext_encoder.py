@@ -17,6 +17,7 @@ from quaterion_models.content_key import content_key
 from quaterion_models.encoders.encoder import Encoder
 from quaterion_models.encoders.extras.word_vector_files import read_word_vectors
 from quaterion_models.encoders.extras.word_vectors import WordVectors
+from quaterion_models.names import name_in_batch
 from quaterion_models.types import CollateFnType
 
 Aggregation = Literal["avg", "min", "max"]
@@ -100,7 +101,9 @@ class FasttextEncoder(Encoder):
         """
         for position, text in enumerate(batch):
             if not isinstance(text, str):
-                raise TypeError(f"object {position} of the batch must be a text, got {type(text).__name__}")
+                raise TypeError(
+                    f"{name_in_batch('object', position, len(batch))} must be a text, got {type(text).__name__}"
+                )
         return [text.split() for text in batch]
 
     def get_collate_fn(self) -> CollateFnType:

@@ -1,0 +1,197 @@
+"""One collection of Qdrant, on a server, in a folder, or in memory."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quaterion_models.extras import require
+from quaterion_models.search.files import FORMAT_VERSION, IndexFolderError
+from quaterion_models.search.qdrant_folder import check_qdrant_folder
+
+_OURS = "quaterion"
+_FIELD = "field "
+_IDS_AT_A_TIME = 1000
+_QUERIES_AT_A_TIME = 64
+_NUMBERS_AT_A_TIME = 2**17  # some megabytes as JSON; servers refuse requests of 32 MB
+_SECONDS = 60
+_FORBIDDEN = {401, 403}
+
+
+class Description(NamedTuple):
+    """What is kept with a collection.
+
+    Attributes:
+        dimension: Numbers in a vector.
+        about: What was said of the index.
+        fields: Fields that payloads have had.
+        finished: Whether all was copied, where the collection is a copy.
+    """
+
+    dimension: int
+    about: dict[str, Any]
+    fields: frozenset[str]
+    finished: bool
+
+
+class QdrantCollection:
+    """A collection that may or may not be there yet.
+
+    Args:
+        location: The URL of a server, a folder, or `":memory:"`.
+        name: The collection's name.
+        api_key: The server's key.
+
+    Raises:
+        ImportError: If qdrant-client is not installed.
+        IndexFolderError: If the folder holds something else.
+    """
+
+    def __init__(self, location: str | os.PathLike[str], name: str, api_key: str | None) -> None:
+        self.location, self.name = os.fspath(location), name
+        self.models: Any = require("qdrant_client.models", extra="qdrant")
+        self._client = _client(self.location, api_key)
+
+    def exists(self) -> bool:
+        """Tells whether it is there."""
+        return bool(self._ask("collection_exists"))
+
+    def create(self, dimension: int, about: dict[str, Any], *, finished: bool = True) -> None:
+        """Makes it.
+
+        Args:
+            dimension: Numbers in a vector.
+            about: A JSON object to keep with it.
+            finished: False while it is filled with what belongs to `about`.
+        """
+        vectors = self.models.VectorParams(size=dimension, distance=self.models.Distance.COSINE)
+        ours = {"format_version": FORMAT_VERSION, "about": about, "finished": finished}
+        self._ask("create_collection", vectors_config=vectors, metadata={_OURS: ours})
+
+    def finish(self, description: Description) -> None:
+        """Says that it is complete now."""
+        self.add_fields(description.fields)
+        ours = {"format_version": FORMAT_VERSION, "about": description.about, "finished": True}
+        self._ask("update_collection", metadata={_OURS: ours})
+
+    def remove(self) -> None:
+        """Removes it with all that is in it."""
+        self._ask("delete_collection")
+
+    def describe(self) -> Description:
+        """Reads what is kept with it.
+
+        Raises:
+            IndexFolderError: If it is not there, or was made by something else.
+        """
+        if not self.exists():
+            raise IndexFolderError(f"{self.location} has no collection {self.name!r}")
+        config = self._ask("get_collection").config
+        metadata, size = config.metadata or {}, getattr(config.params.vectors, "size", None)
+        ours = metadata.get(_OURS)
+        if not isinstance(ours, dict) or not isinstance(ours.get("about"), dict) or not isinstance(size, int):
+            raise IndexFolderError(f"the collection {self.name!r} of {self.location} was not made by a QdrantIndex")
+        if ours.get("format_version") != FORMAT_VERSION:
+            raise IndexFolderError(
+                f"the collection {self.name!r} has format_version {ours.get('format_version')!r:.50}, this library "
+                f"reads {FORMAT_VERSION}. Install a newer one: pip install --upgrade quaterion-models"
+            )
+        fields = frozenset(name.removeprefix(_FIELD) for name in metadata if name.startswith(_FIELD))
+        return Description(size, ours["about"], fields, ours.get("finished") is True)
+
+    def add_fields(self, fields: frozenset[str]) -> None:
+        """Notes fields of payloads; one entry for each, so that those of other processes stay."""
+        if fields:
+            self._ask("update_collection", metadata={_FIELD + field: True for field in sorted(fields)})
+
+    def count(self) -> int:
+        """Counts its points."""
+        return int(self._ask("count", exact=True).count)
+
+    def held(self, points: Sequence[str]) -> set[str]:
+        """Finds those points that are there."""
+        there: set[str] = set()
+        for some in _parts(points, _IDS_AT_A_TIME):
+            there.update(str(record.id) for record in self._ask("retrieve", ids=some, with_payload=False))
+        return there
+
+    def upsert(self, points: Sequence[str], vectors: NDArray[np.float32], payloads: Sequence[dict[str, Any]]) -> None:
+        """Adds points, in parts."""
+        size = min(max(_NUMBERS_AT_A_TIME // vectors.shape[1], 1), 256)
+        for some in _parts(range(len(points)), size):
+            part = slice(some[0], some[-1] + 1)
+            batch = self.models.Batch(
+                ids=list(points[part]), vectors=vectors[part].tolist(), payloads=list(payloads[part])
+            )
+            self._ask("upsert", points=batch, wait=True)
+
+    def delete(self, points: Sequence[str]) -> None:
+        """Removes points."""
+        for some in _parts(points, _IDS_AT_A_TIME):
+            self._ask("delete", points_selector=self.models.PointIdsList(points=some), wait=True)
+
+    def nearest(self, queries: NDArray[np.float32], k: int, wanted: Any) -> Iterator[list[Any]]:
+        """Gives for each query its scored points."""
+        for some in _parts(queries.tolist(), _QUERIES_AT_A_TIME):
+            requests = [
+                self.models.QueryRequest(query=query, filter=wanted, limit=k, with_payload=True) for query in some
+            ]
+            yield from (answer.points for answer in self._ask("query_batch_points", requests=requests))
+
+    def copy_to(self, other: QdrantCollection) -> None:
+        """Copies all points."""
+        offset = None
+        while True:
+            points, offset = self._ask("scroll", limit=256, offset=offset, with_payload=True, with_vectors=True)
+            if points:
+                vectors = np.array([point.vector for point in points], dtype=np.float32)
+                other.upsert([str(point.id) for point in points], vectors, [point.payload for point in points])
+            if offset is None:
+                return
+
+    def close(self) -> None:
+        """Lets go of the server or the folder."""
+        self._client.close()
+
+    def _ask(self, method: str, **arguments: Any) -> Any:
+        exceptions = require("qdrant_client.http.exceptions", extra="qdrant")
+        try:
+            return getattr(self._client, method)(collection_name=self.name, **arguments)
+        except exceptions.ResponseHandlingException as error:
+            raise ConnectionError(
+                f"no answer from Qdrant at {self.location}: {error!s:.200}. Start the server, or check the address"
+            ) from error
+        except exceptions.UnexpectedResponse as error:
+            if error.status_code in _FORBIDDEN:
+                raise PermissionError(f"Qdrant at {self.location} refuses the API key. Pass api_key=...") from error
+            raise
+
+
+def is_url(location: str | os.PathLike[str]) -> bool:
+    """Tells whether a location is a server's, and not a folder's."""
+    return os.fspath(location).startswith(("http://", "https://"))
+
+
+def _parts(items: Sequence[Any], size: int) -> Iterator[list[Any]]:
+    return (list(items[start : start + size]) for start in range(0, len(items), size))
+
+
+def _client(location: str, api_key: str | None) -> Any:
+    qdrant = require("qdrant_client", extra="qdrant")
+    if is_url(location):
+        return qdrant.QdrantClient(url=location, api_key=api_key, timeout=_SECONDS, check_compatibility=False)
+    if api_key is not None:
+        raise ValueError(f"an API key is for a server, and {location!r} is none. Pass its URL, or leave out api_key")
+    if location == ":memory:":
+        return qdrant.QdrantClient(location)
+    folder = Path(location)
+    if folder.exists() and not folder.is_dir():
+        raise IndexFolderError(f"{folder} is a file, expected a folder or nothing. Choose another path")
+    if folder.exists() and any(folder.iterdir()):
+        check_qdrant_folder(folder)
+    return qdrant.QdrantClient(path=location)

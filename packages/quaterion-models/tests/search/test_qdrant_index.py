@@ -1,0 +1,192 @@
+import pickle
+import socket
+import sqlite3
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import numpy as np
+import pytest
+
+from quaterion_models.search import ExactIndex, IndexFolderError, QdrantIndex, open_index
+
+qdrant_client = pytest.importorskip("qdrant_client")
+
+
+def vectors(rows, seed=0):
+    return np.random.default_rng(seed).standard_normal((rows, 4))
+
+
+def filled(location, rows=20, **options):
+    index = QdrantIndex(location, 4, **options)
+    index.add([f"id {row}" for row in range(rows)], vectors(rows), [{"row": row} for row in range(rows)])
+    return index
+
+
+@pytest.fixture
+def folder(tmp_path):
+    filled(tmp_path / "index").close()
+    return tmp_path / "index"
+
+
+def test_a_folder_is_there_for_the_next_process_without_saving(folder):
+    index = QdrantIndex.load(folder)
+    assert len(index) == 20
+    assert [hits[0].id for hits in index.search(vectors(20), 1)] == [f"id {row}" for row in range(20)]
+    index.save(folder)
+    index.close()
+
+
+def test_a_collection_is_not_replaced_unless_asked_for(folder):
+    with pytest.raises(ValueError, match="has a collection 'quaterion' already. Open it with QdrantIndex.load"):
+        QdrantIndex(folder, 4)
+    with pytest.raises(ValueError, match="already there|has a collection"):
+        QdrantIndex(folder, 7)
+    index = QdrantIndex(folder, 4, collection="other")
+    assert len(index) == 0
+    index.close()
+    index = QdrantIndex(folder, 3, replace=True)
+    assert (len(index), index.dimension) == (0, 3)
+    index.close()
+
+
+def test_many_objects_and_queries_go_in_parts():
+    index, exact = QdrantIndex(":memory:", 4), ExactIndex(4)
+    for one in (index, exact):
+        one.add(list(range(1500)), vectors(1500))
+    assert index.contains(range(-1, 1501)) == [False, *[True] * 1500, False]
+    for found, expected in zip(index.search(vectors(150, 1), 3), exact.search(vectors(150, 1), 3), strict=True):
+        assert [hit.id for hit in found] == [hit.id for hit in expected]
+    assert index.delete(range(1400)) == 1400
+    assert len(index) == 100
+
+
+def test_a_field_of_another_process_is_known():
+    index = filled(":memory:")
+    other = QdrantIndex.__new__(QdrantIndex)
+    other._collection, other._description = index._collection, index._collection.describe()
+    other.add(["x"], vectors(1), [{"new": 1}])
+    assert [hit.id for hit in index.search(vectors(1), filter={"new": 1})[0]] == ["x"]
+
+
+def test_a_field_that_qdrant_cannot_name_is_refused_in_a_filter():
+    index = QdrantIndex(":memory:", 4)
+    index.add(["a"], vectors(1), [{'say "hi"': 1}])
+    with pytest.raises(ValueError, match="Qdrant cannot filter by a field of the name"):
+        index.search(vectors(1), filter={'say "hi"': 1})
+
+
+def test_a_copy_that_did_not_come_to_its_end_is_not_loaded_and_is_replaced(tmp_path, monkeypatch):
+    index = filled(":memory:", rows=600)
+    collection = type(index._collection)
+    original = collection.upsert
+    calls = []
+
+    def upsert(self, *arguments):
+        if calls:
+            raise OSError("power cut")
+        calls.append(1)
+        original(self, *arguments)
+
+    monkeypatch.setattr(collection, "upsert", upsert)
+    with pytest.raises(OSError, match="power cut"):
+        index.save(tmp_path / "copy")
+    monkeypatch.undo()
+    with pytest.raises(IndexFolderError, match="is an unfinished copy. Save the index again"):
+        open_index(tmp_path / "copy")
+    index.save(tmp_path / "copy")
+    with pytest.raises(ValueError, match="has a collection 'quaterion' already. Choose another folder"):
+        index.save(tmp_path / "copy")
+    copy = open_index(tmp_path / "copy")
+    assert len(copy) == 600
+    assert len(copy.search(vectors(1), 600, {"row": {"lt": 10}})[0]) == 10
+    copy.close()
+
+
+def test_a_collection_of_something_else_is_refused(tmp_path):
+    client = qdrant_client.QdrantClient(path=str(tmp_path))
+    size = qdrant_client.models.VectorParams(size=4, distance=qdrant_client.models.Distance.DOT)
+    client.create_collection("quaterion", vectors_config=size)
+    client.create_collection("new", vectors_config=size, metadata={"quaterion": {"format_version": 2, "about": {}}})
+    client.close()
+    with pytest.raises(IndexFolderError, match="'quaterion' of .* was not made by a QdrantIndex"):
+        QdrantIndex.load(tmp_path)
+    with pytest.raises(IndexFolderError, match="has format_version 2, this library reads 1. Install a newer one"):
+        QdrantIndex.load(tmp_path, collection="new")
+
+
+def test_a_folder_of_something_else_is_not_written_to(tmp_path):
+    (tmp_path / "photo.jpg").write_bytes(b"x")
+    with pytest.raises(IndexFolderError, match=r"holds no Qdrant collections: there is no meta\.json"):
+        QdrantIndex(tmp_path, 4)
+    with pytest.raises(IndexFolderError, match=r"holds no Qdrant collections: there is no meta\.json"):
+        QdrantIndex.load(tmp_path / "nowhere")
+    with pytest.raises(IndexFolderError, match="is a file, expected a folder or nothing"):
+        QdrantIndex(tmp_path / "photo.jpg", 4)
+    assert [path.name for path in tmp_path.iterdir()] == ["photo.jpg"]
+
+
+class Evil:
+    def __reduce__(self):
+        return exec, ("import pathlib; pathlib.Path('run').touch()",)
+
+
+@pytest.mark.parametrize("record", [pickle.dumps(Evil()), b"junk", b"", "text", None])
+def test_a_folder_that_would_run_code_is_not_opened(folder, tmp_path, monkeypatch, record):
+    monkeypatch.chdir(tmp_path)
+    with sqlite3.connect(folder / "collection" / "quaterion" / "storage.sqlite") as database:
+        database.execute("INSERT INTO points VALUES ('x', ?)", (record,))
+    database.close()
+    for opening in (QdrantIndex.load, open_index, lambda place: QdrantIndex(place, 4, collection="new")):
+        with pytest.raises(IndexFolderError, match="is not opened"):
+            opening(folder)
+    assert not (tmp_path / "run").exists()
+
+
+def test_links_in_a_folder_are_not_followed(folder, tmp_path):
+    database = folder / "collection" / "quaterion" / "storage.sqlite"
+    database.rename(tmp_path / "elsewhere.sqlite")
+    database.symlink_to(tmp_path / "elsewhere.sqlite")
+    with pytest.raises(IndexFolderError, match="is a link: not followed"):
+        QdrantIndex.load(folder)
+
+
+def test_a_file_that_is_no_database_is_not_opened(folder):
+    (folder / "collection" / "quaterion" / "storage.sqlite").write_bytes(b"x" * 5000)
+    with pytest.raises(IndexFolderError, match="is not opened: file is not a database"):
+        QdrantIndex.load(folder)
+
+
+def test_a_server_that_is_down_is_named():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{free.getsockname()[1]}"
+    for opening in (open_index, lambda place: QdrantIndex(place, 4)):
+        with pytest.raises(ConnectionError, match=rf"no answer from Qdrant at {url}: .*Start the server, or check"):
+            opening(url)
+
+
+def test_a_server_that_wants_another_key_is_a_permission_error():
+    class Refuse(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(403)
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Refuse) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        with pytest.raises(PermissionError, match=rf"Qdrant at {url} refuses the API key. Pass api_key="):
+            open_index(url)
+        server.shutdown()
+
+
+def test_a_key_for_a_folder_is_a_mistake(tmp_path):
+    with pytest.raises(ValueError, match="an API key is for a server, and .* is none"):
+        QdrantIndex(tmp_path / "index", 4, api_key="secret")
+
+
+def test_a_copy_to_a_server_is_refused():
+    with pytest.raises(ValueError, match="a copy on the server http://x is made there"):
+        QdrantIndex(":memory:", 4).save("http://x")

@@ -1,0 +1,87 @@
+"""The page about saved models: every block runs, one after the other, against a stand-in for the hub."""
+
+import os
+import re
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+PAGE = ROOT / "docs" / "models.md"
+BLOCKS = re.findall(r"```(python|bash)\n(.*?)```", PAGE.read_text(encoding="utf-8"), flags=re.DOTALL)
+
+START = """
+    import os, sys
+    from pathlib import Path
+
+    sys.path[:0] = ["", sys.argv[1]]
+    from hub_stand_in import TOKEN, HubStandIn
+
+    server = HubStandIn().__enter__()
+    os.environ |= {"HF_ENDPOINT": server.url, "HF_TOKEN": TOKEN, "HF_HOME": "home", "HF_HUB_OFFLINE": "0",
+                   "HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
+"""
+# A model that a program saved with 0.1, its encoder in a module of that program.
+OLD = """
+    import json, subprocess
+    import torch
+
+    Path("my_project").mkdir()
+    Path("my_project/encoders.py").write_text('''
+    from quaterion_models.encoders import Encoder
+
+    class Lengths(Encoder):
+        trainable = False
+        embedding_size = 2
+        def forward(self, batch):
+            return batch
+        @classmethod
+        def load(cls, path):
+            return cls()
+    ''')
+    Path("old-model/encoders/default").mkdir(parents=True)
+    Path("old-model/head").mkdir()
+    classes = {"encoders": {"default": {"module": "my_project.encoders", "class": "Lengths"}},
+               "head": {"module": "quaterion_models.heads.gated_head", "class": "GatedHead"}}
+    Path("old-model/config.json").write_text(json.dumps(classes))
+    Path("old-model/head/config.json").write_text('{"input_embedding_size": 2}')
+    torch.save({"gates": torch.ones(2)}, "old-model/head/weights.bin")
+"""
+
+
+@pytest.mark.slow
+def test_every_block_of_the_page_runs(tmp_path):
+    pytest.importorskip("huggingface_hub")
+    script = [textwrap.dedent(START)]
+    assert [kind for kind, _ in BLOCKS].count("python") >= 6
+    for kind, block in BLOCKS:
+        if kind == "python":
+            script.append(block)
+        else:
+            command, *words = block.split()
+            assert command == "quaterion"
+            call = ["-c", "from quaterion.cli.app import app; app()", *words]
+            script += [textwrap.dedent(OLD), f"subprocess.run([sys.executable, *{call}], check=True)"]
+            script.append("assert list(SimilarityModel.load('new-model', classes=[Lengths]).encoders) == ['default']")
+    (tmp_path / "page.py").write_text("\n\n".join(script))
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
+    stand_in = ROOT / "packages" / "quaterion-models" / "tests" / "saving"
+    run = subprocess.run(
+        [sys.executable, "page.py", stand_in],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
+    )
+    assert run.returncode == 0, run.stderr[-3000:]
+    assert "names 'os:system', which is not a class of kind EncoderHead" in run.stdout
+    assert run.stdout.rstrip().endswith("True [(\"encoder 'default'\", ''), ('head', '')]")
+    card = (tmp_path / "support" / "README.md").read_text(encoding="utf-8")
+    assert "| recall@1 | support-test | 0.78 | 0.91 |" in card
+    assert sorted(path.name for path in (tmp_path / "my-model").iterdir()) == [
+        *("README.md", "config.json", "encoders", "head.safetensors")
+    ]
