@@ -1,11 +1,15 @@
-from collections import namedtuple
+from collections import defaultdict
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import pytest
 
 from quaterion_runtime.inputs.prepare import pick
 
-Record = namedtuple("Record", ["title", "price"])
+
+class Record(NamedTuple):
+    title: str
+    price: int
 
 
 @dataclass
@@ -51,3 +55,10 @@ def test_a_record_without_the_field_says_what_it_has(record, field, has):
 def test_without_a_field_the_objects_are_taken_as_they_are():
     objects = [{"a": 1}]
     assert pick(objects, None, [0]) is objects
+
+
+def test_a_mapping_with_defaults_is_left_as_it_is():
+    record = defaultdict(str)
+    with pytest.raises(ValueError, match="has no field 'title'"):
+        pick([record], "title", [0])
+    assert not record

@@ -57,9 +57,9 @@ class QdrantIndex:
         PermissionError: If the server wants another key.
 
     Example:
-        >>> index = QdrantIndex(":memory:", 2)  # doctest: +SKIP
-        >>> index.add(["north", "east"], [[0.0, 1.0], [2.0, 0.0]])  # doctest: +SKIP
-        >>> index.search([[1.0, 1.5]], k=1)  # doctest: +SKIP
+        >>> index = QdrantIndex(":memory:", 2)
+        >>> index.add(["north", "east"], [[0.0, 1.0], [2.0, 0.0]])
+        >>> index.search([[1.0, 1.5]], k=1)
         [[Hit(id='north', score=0.83..., payload={})]]
     """
 

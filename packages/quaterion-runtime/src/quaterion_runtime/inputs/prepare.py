@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quaterion_runtime.folder import ArrayInput, GraphInput, PixelsInput
+
+_ABSENT = object()
 
 
 class Prepared(ABC):
@@ -76,13 +79,16 @@ def pick(objects: Sequence[Any], field: str | int | None, positions: Sequence[in
 
 
 def _picked(obj: Any, field: str | int, position: int) -> Any:
-    try:
-        if isinstance(obj, Mapping):
+    if isinstance(obj, Mapping):
+        if field in obj:  # and not a default, which some mappings would also keep
             return obj[field]
-        if not isinstance(obj, str | bytes):  # "a text"[0] is a letter, "a text".title a method
-            return obj[field] if isinstance(field, int) else getattr(obj, field)
-    except (KeyError, IndexError, TypeError, AttributeError):
-        pass
+    elif isinstance(field, int):
+        if isinstance(obj, tuple | list) and -len(obj) <= field < len(obj):
+            return obj[field]
+    else:
+        found = getattr(obj, field, _ABSENT)
+        if found is not _ABSENT and not inspect.isroutine(found):  # a method (`index` of a list, say) is no field
+            return found
     has = f"the keys {list(obj)[:20]}" if isinstance(obj, Mapping) else f"the type {type(obj).__name__}"
     raise ValueError(
         f"the record at position {position} has no field {field!r}, it has {has}. The model was trained on records "
