@@ -1,5 +1,6 @@
 """Exported models, against what their graphs are known to compute."""
 
+import inspect
 import subprocess
 import sys
 import threading
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from quaterion_runtime import Model, quantize
+from quaterion_runtime import Model, RuntimeFolderError, quantize
 
 TEXTS = ["a cat", "a kitten sleeps", "cat", "Sleeps a cat sleeps", "cat cat cat cat cat cat cat", "", "unknown words"]
 
@@ -99,7 +100,7 @@ def test_components_that_are_cut_off_leave_vectors_of_length_1(golden, mean_of):
     np.testing.assert_allclose(model.encode("a cat", dimensions=2), [expected], atol=1e-6)
     with pytest.raises(ValueError, match=r"trained for the dimensions \[4, 2\], got 3"):
         model.encode("a cat", dimensions=3)
-    for wrong in (0, 5):
+    for wrong in (0, 5, 2.0, True):
         with pytest.raises(ValueError, match=rf"dimensions must lie in 1\.\.4, got {wrong}"):
             model.encode("a cat", dimensions=wrong)
 
@@ -182,6 +183,8 @@ def test_other_arguments_out_of_range_are_refused(golden):
     model = Model.load(golden / "text")
     with pytest.raises(ValueError, match='side must be "query", "document" or None, got \'left\''):
         model.encode_stream(["a"], side="left")
+    with pytest.raises(ValueError, match='on_error must be "raise" or "skip", got \'ignore\''):
+        model.encode_stream(["a"], on_error="ignore")
     with pytest.raises(TypeError, match="takes an iterable of objects, got one object of type str"):
         model.encode_stream("a")
 
@@ -217,3 +220,80 @@ print(sorted(heavy & set(sys.modules)))
 def test_a_progress_bar_is_shown_on_request(golden, capsys):
     Model.load(golden / "text").encode(TEXTS, show_progress=True)
     assert f"{len(TEXTS)}/{len(TEXTS)}" in capsys.readouterr().err
+
+
+def test_a_stream_leaves_out_what_cannot_be_read(golden, mean_of, tmp_path):
+    image = np.full((8, 8, 3), 255, dtype=np.uint8)
+    objects = ["cat", b"no image", "\ud800", None, image, "a cat", tmp_path / "missing.png"]
+    model = Model.load(golden / "switched")
+    chunks = list(model.encode_stream(iter(objects), chunk_size=4, batch_size=2, on_error="skip"))
+    assert [chunk.positions.tolist() for chunk in chunks] == [[0], [4, 5]]
+    np.testing.assert_allclose(chunks[0].vectors, [mean_of("cat")], atol=1e-6)
+    np.testing.assert_allclose(chunks[1].vectors, [model.encode([image])[0], mean_of("a cat")], atol=1e-6)
+    assert [[one.position for one in chunk.skipped] for chunk in chunks] == [[1, 2, 3], [6]]
+    reasons = [reason for chunk in chunks for _, reason in chunk.skipped]
+    expected = ["no format of images", "surrogate pair", "TypeError: the model takes text or image", "no such file"]
+    assert all(words in reason for words, reason in zip(expected, reasons, strict=True))
+    with pytest.raises(ValueError, match="at position 1 cannot be read"):
+        list(model.encode_stream(objects[:2]))
+
+
+def test_a_chunk_of_which_nothing_can_be_read_has_no_vectors(golden):
+    (chunk,) = Model.load(golden / "text").encode_stream([1, 2], on_error="skip", precision="binary")
+    assert chunk.vectors.shape == (0, 1)
+    assert chunk.vectors.dtype == np.uint8
+    assert chunk.positions.tolist() == []
+    assert [one.position for one in chunk.skipped] == [0, 1]
+
+
+def test_errors_of_the_model_are_never_those_of_an_object(folder_copy, edit):
+    folder = folder_copy("text")
+    edit(folder, "embedding_size", 3)
+    edit(folder, "dimensions", None)
+    with pytest.raises(RuntimeFolderError, match=r"expected float32 \[1, 3\]"):
+        list(Model.load(folder).encode_stream(["cat"], on_error="skip"))
+
+
+def test_what_a_generator_raises_comes_through_after_the_chunks_before(golden):
+    def texts():
+        yield from ["cat"] * 3
+        raise OSError("the file has gone")
+
+    stream = Model.load(golden / "text").encode_stream(texts(), chunk_size=2)
+    assert next(stream).positions.tolist() == [0, 1]
+    with pytest.raises(OSError, match="the file has gone"):
+        next(stream)
+
+
+@pytest.mark.parametrize("precision", ["float32", "int8", "binary"])
+def test_the_result_is_kept_once(golden, precision, monkeypatch):
+    import tracemalloc
+
+    monkeypatch.setattr("quaterion_runtime.model.CHUNK", 500)
+    model = Model.load(golden / "joined", threads=1)
+    objects = [{"title": "cat", "numbers": (1, 2)}] * 40_000
+    model.encode(objects[:500])
+    tracemalloc.start()
+    try:
+        vectors = model.encode(objects, 500, precision=precision)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < vectors.nbytes + 600_000  # and what one chunk needs
+
+
+def test_the_arguments_are_those_of_the_model_that_was_exported():
+    models = pytest.importorskip("quaterion_models")
+    of_torch = {"to_numpy", "devices"}
+    for name in ("encode", "encode_query", "encode_document", "encode_stream"):
+        theirs = inspect.signature(getattr(models.SimilarityModel, name)).parameters
+        ours = inspect.signature(getattr(Model, name)).parameters
+        assert theirs.keys() - ours.keys() <= of_torch
+        for key in theirs.keys() & ours.keys():
+            assert (ours[key].kind, ours[key].default) == (theirs[key].kind, theirs[key].default)
+
+
+def test_a_program_starts_in_half_a_second():
+    code = "import time; start = time.process_time(); import quaterion_runtime; print(time.process_time() - start)"
+    runs = [subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True) for _ in range(3)]
+    assert min(float(run.stdout) for run in runs) < 0.5

@@ -29,6 +29,6 @@ def test_a_stream_without_a_length_shows_how_many_are_done(golden, capsys):
 
 def test_the_extra_that_is_missing_is_named(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
-    with pytest.raises(ImportError, match=r'rich is not installed\. Type: pip install "quaterion-runtime\[progress\]"'):
-        with progress_bar(3, enabled=True):
-            pass
+    message = r'rich is not installed\. Type: pip install "quaterion-runtime\[progress\]"'
+    with pytest.raises(ImportError, match=message), progress_bar(3, enabled=True):
+        pass

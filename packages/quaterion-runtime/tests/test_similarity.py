@@ -1,7 +1,15 @@
 import numpy as np
 import pytest
 
-from quaterion_runtime import binary_similarity, cosine_similarity, int8_similarity, quantize, similarity, top_k
+from quaterion_runtime import (
+    binary_similarity,
+    cosine_similarity,
+    int8_similarity,
+    quantize,
+    rescore,
+    similarity,
+    top_k,
+)
 
 RANDOM = np.random.default_rng(1)
 QUERIES = RANDOM.normal(size=(7, 24)).astype(np.float32)
@@ -25,6 +33,82 @@ def test_binary_similarity_counts_equal_signs():
     expected = [[np.mean(np.where((a > 0) == (b > 0), 1.0, -1.0)) for b in DOCUMENTS] for a in QUERIES]
     got = binary_similarity(quantize(QUERIES, "binary"), quantize(DOCUMENTS, "binary"))
     np.testing.assert_allclose(got, expected, atol=1e-6)
+
+
+def test_many_binary_queries_give_exactly_what_each_gives_alone(monkeypatch):
+    many, one = quantize(DOCUMENTS[:40], "binary"), quantize(DOCUMENTS, "binary")
+    together = binary_similarity(many, one)
+    assert (together == np.concatenate([binary_similarity(row[None], one) for row in many])).all()
+    monkeypatch.setattr(similarity, "BLOCK_ROWS", 7)
+    assert (binary_similarity(many, one) == together).all()
+    # numpy 1 has no function to count bits.
+    monkeypatch.delattr(np, "bitwise_count", raising=False)
+    assert (binary_similarity(many[:3], one) == together[:3]).all()
+
+
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+@pytest.mark.parametrize("block", [1, 20, 1000])
+def test_candidates_are_put_into_the_order_of_their_cosines(monkeypatch, precision, block):
+    monkeypatch.setattr(similarity, "BLOCK_ROWS", block)
+    documents = quantize(np.concatenate([DOCUMENTS, DOCUMENTS]), precision)
+    candidates = np.array([RANDOM.permutation(len(documents))[:12] for _ in QUERIES])
+    candidates[:, 3] = candidates[:, 7] % len(DOCUMENTS)  # of equals the first candidate stays the first
+    candidates[:, 7] = candidates[:, 3] + len(DOCUMENTS)
+    rows, scores = rescore(QUERIES, documents, candidates, 5)
+    assert rows.dtype == np.int64
+    for query, some, best, cosines in zip(QUERIES, candidates, rows, scores, strict=True):
+        own = cosine_similarity(query[None], documents[some])[0]
+        expected = np.argsort(-own.round(5), kind="stable")[:5]
+        assert best.tolist() == some[expected].tolist()
+        np.testing.assert_allclose(cosines, own[expected], atol=1e-6)
+    assert rescore(QUERIES, documents, candidates, 100)[0].shape == (7, 12)
+    assert rescore(QUERIES[:0], documents, candidates[:0], 5)[0].shape == (0, 5)
+    assert rescore(QUERIES, documents, candidates[:, :0], 5)[0].shape == (7, 0)
+
+
+def test_binary_vectors_rescored_with_int8_keep_the_ten_nearest(tmp_path):
+    groups = RANDOM.normal(size=(200, 128))
+    documents = (groups[RANDOM.integers(0, 200, 5000)] + RANDOM.normal(size=(5000, 128))).astype(np.float32)
+    queries = (groups[:50] + RANDOM.normal(size=(50, 128))).astype(np.float32)
+    exact, _ = top_k(queries, documents, 10)
+    binary, int8 = quantize(documents, "binary"), quantize(documents, "int8")
+    np.save(tmp_path / "int8.npy", int8)
+    candidates, _ = top_k(queries, binary, 100, similarity=binary_similarity)
+    found, _ = rescore(queries, np.load(tmp_path / "int8.npy", mmap_mode="r"), candidates, 10)
+
+    def recall(rows):
+        return np.mean([len(set(a) & set(b)) / 10 for a, b in zip(rows, exact, strict=True)])
+
+    assert recall(candidates[:, :10]) < 0.9 < 0.98 < recall(found)
+    assert 32 * binary.nbytes == documents.nbytes
+
+
+def test_candidates_that_do_not_fit_are_refused():
+    for rows in (np.zeros((6, 2), dtype=int), np.zeros(7, dtype=int), np.zeros((7, 2))):
+        with pytest.raises(ValueError, match=r"expected rows \[7, C\] of documents, got"):
+            rescore(QUERIES, DOCUMENTS, rows, 1)
+    for wrong in (-1, 90):
+        with pytest.raises(ValueError, match=rf"rows must lie in 0\.\.89, they lie in {wrong}\.\.{wrong}"):
+            rescore(QUERIES, DOCUMENTS, np.full((7, 1), wrong), 1)
+    with pytest.raises(ValueError, match="matrices of one width"):
+        rescore(QUERIES, quantize(DOCUMENTS, "binary"), np.zeros((7, 1), dtype=int), 1)
+    with pytest.raises(ValueError, match="k must be a whole number of 1 or more, got 0"):
+        rescore(QUERIES, DOCUMENTS, np.zeros((7, 1), dtype=int), 0)
+
+
+def test_similarities_that_are_no_numbers_are_refused():
+    broken = DOCUMENTS.copy()
+    broken[3, 3] = np.nan
+    with pytest.raises(ValueError, match="a similarity is NaN: expected vectors of finite numbers"):
+        top_k(QUERIES, broken, 2)
+
+
+def test_no_queries_and_no_documents_give_none():
+    assert top_k(QUERIES[:0], DOCUMENTS, 3)[0].shape == (0, 3)
+    assert top_k(QUERIES, DOCUMENTS[:0], 3)[0].shape == (7, 0)
+    none = quantize(DOCUMENTS[:0], "binary")
+    assert binary_similarity(quantize(QUERIES, "binary"), none).shape == (7, 0)
+    assert binary_similarity(none, quantize(QUERIES, "binary")).shape == (0, 7)
 
 
 def test_float_queries_are_compared_with_the_signs_of_binary_documents():
@@ -70,5 +154,7 @@ def test_what_does_not_fit_is_refused():
         binary_similarity(QUERIES, DOCUMENTS)
     with pytest.raises(ValueError, match="do not fit binary ones"):
         binary_similarity(QUERIES, quantize(DOCUMENTS[:, :8], "binary"))
+    with pytest.raises(ValueError, match="uint8 or float ones on the left, got int8"):
+        binary_similarity(quantize(DOCUMENTS, "binary").astype(np.int8), quantize(DOCUMENTS, "binary"))
     with pytest.raises(ValueError, match="k must be a whole number of 1 or more, got 0"):
         top_k(QUERIES, DOCUMENTS, 0)

@@ -112,3 +112,9 @@ def test_what_is_saved_today_gives_the_same_vectors_when_it_is_loaded(golden, tm
         inputs = golden_classes.as_objects(json.loads((golden / "expected.json").read_text())["inputs"])
         assert np.array_equal(again.encode_query(inputs), model.encode_query(inputs))
         assert np.array_equal(again.encode_document(inputs), model.encode_document(inputs))
+
+
+def test_loading_says_nothing(capfd):
+    pytest.importorskip("transformers")
+    load(HERE / "format_1" / "transformers_encoder_trained" / "model", "transformers_encoder_trained")
+    assert "".join(capfd.readouterr()) == ""

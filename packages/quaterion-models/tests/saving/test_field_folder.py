@@ -60,7 +60,7 @@ def test_a_link_out_of_the_folder_is_refused(folder, tmp_path):
 def test_encoders_nested_too_deeply_are_refused(tmp_path):
     here = tmp_path
     content = {"format_version": 1, "type": "FieldEncoder/1", "args": {"field": 0}, "unrecorded": {"encoder": "x"}}
-    for _ in range(40):
+    for _ in range(30):
         (here / "encoder").mkdir()
         (here / "encoder.json").write_text(json.dumps({**content, "encoder": "FieldEncoder/1"}))
         here = here / "encoder"

@@ -185,7 +185,7 @@ def rescore(
     for start in range(0, len(rows), step):
         some = rows[start : start + step]
         vectors = documents[some.reshape(-1)].astype(np.float32, copy=False)
-        products = vectors.reshape(*some.shape, -1) @ _unit(queries[start : start + step])[:, :, None]
+        products = vectors.reshape(*some.shape, vectors.shape[1]) @ _unit(queries[start : start + step])[:, :, None]
         cosines = products[:, :, 0] / _lengths(vectors).reshape(some.shape)
         order = np.argsort(-cosines, axis=1, kind="stable")[:, :k]
         best[start : start + step] = np.take_along_axis(some, order, axis=1)

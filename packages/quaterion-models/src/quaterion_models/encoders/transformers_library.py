@@ -20,20 +20,22 @@ _UNUSED = ("pooler.", "decoder.")
 
 @contextmanager
 def quietly(*, extra: str) -> Iterator[None]:
-    """Silences the progress bars and deprecation warnings of transformers while it loads.
+    """Silences transformers while it loads: progress bars, deprecations, reports of weights that are not used here.
 
     Args:
         extra: The extra that brings transformers, for the message where it is missing.
     """
     logging = require("transformers.utils.logging", extra=extra)
-    shown = logging.is_progress_bar_enabled()
+    shown, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
     logging.disable_progress_bar()
+    logging.set_verbosity_error()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)
             warnings.simplefilter("ignore", DeprecationWarning)
             yield
     finally:
+        logging.set_verbosity(verbosity)
         if shown:
             logging.enable_progress_bar()
 

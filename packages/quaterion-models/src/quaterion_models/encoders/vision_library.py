@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import inspect
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +48,7 @@ class ImageCollate(PretrainedCollate):
         transformers = require("transformers", extra=EXTRA)
         require("PIL", extra=EXTRA)
         try:
-            with quietly(extra=EXTRA), _no_reports():
+            with quietly(extra=EXTRA):
                 return transformers.AutoImageProcessor.from_pretrained(
                     str(self.folder), backend="pil", trust_remote_code=False, local_files_only=True
                 )
@@ -99,7 +98,7 @@ def load_pretrained_model(folder: Path, dtype: torch.dtype, *, without_pooler: b
     """
     transformers = require("transformers", extra=EXTRA)
     try:
-        with quietly(extra=EXTRA), _no_reports():
+        with quietly(extra=EXTRA):
             config = _config(transformers, folder)
             options: dict[str, Any] = {}
             if without_pooler and "add_pooling_layer" in _parameters(transformers, config):
@@ -204,15 +203,3 @@ def _parameters(transformers: Any, config: Any) -> set[str]:
     if type(config) not in transformers.MODEL_MAPPING:
         return set()
     return set(inspect.signature(transformers.MODEL_MAPPING[type(config)].__init__).parameters)
-
-
-@contextmanager
-def _no_reports() -> Iterator[None]:
-    """Keeps transformers from reporting what is wanted here, such as weights of a classifier that are not used."""
-    logging = require("transformers.utils.logging", extra=EXTRA)
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity_error()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
