@@ -57,6 +57,12 @@ def test_files_of_the_hubs_cache_are_links_to_its_blobs(folder_copy):
         file.rename(blobs / str(number))
         (snapshot / file.name).symlink_to(f"../../blobs/{number}")
     assert Model.load(snapshot).encode("a cat").shape == (1, 4)
+    other = snapshot.parent.with_name("others") / "0123abcd"
+    other.parent.mkdir()
+    snapshot.rename(other)
+    with pytest.raises(RuntimeFolderError, match="is a link that leads out of the folder: not followed"):
+        Model.load(other)
+    other.rename(snapshot)
     (snapshot / "model.onnx").unlink()
     (snapshot / "model.onnx").symlink_to("../../../elsewhere")
     (folder.parent / "elsewhere").write_bytes(b"")

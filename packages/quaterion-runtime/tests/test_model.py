@@ -96,6 +96,7 @@ def test_each_kind_of_object_goes_to_its_own_graph(golden, mean_of, tmp_path):
 
 def test_components_that_are_cut_off_leave_vectors_of_length_1(golden, mean_of):
     model = Model.load(golden / "text")
+    assert (model.dimensions, Model.load(golden / "joined").dimensions) == ((4, 2), None)
     expected = unit(unit(mean_of("a cat"))[:2])
     np.testing.assert_allclose(model.encode("a cat", dimensions=2), [expected], atol=1e-6)
     with pytest.raises(ValueError, match=r"trained for the dimensions \[4, 2\], got 3"):

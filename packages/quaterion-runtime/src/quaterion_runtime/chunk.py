@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -108,7 +108,7 @@ class ChunkEncoder:
         objects: Sequence[Any],
         positions: Sequence[int],
         reader: Reader,
-    ) -> Any:
+    ) -> Iterator[tuple[dict[str, NDArray[Any]], list[int]]]:
         """The inputs of a graph, batch by batch, and the rows that they are of."""
         prepared, rows = reader.read(
             lambda some: session.prepare([objects[row] for row in some], self.side, [positions[row] for row in some]),

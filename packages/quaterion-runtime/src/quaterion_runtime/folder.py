@@ -42,6 +42,7 @@ class TextInput:
         pad_left: Whether the padding stands before the text.
         prompts: What is put before a text, by side.
         tensors: `input_ids`, `attention_mask` and where there are any `token_type_ids` to names of graph inputs.
+        empty_id: Token that a text without any is given; None leaves it as one of padding alone.
     """
 
     field: str | int | None
@@ -52,6 +53,7 @@ class TextInput:
     pad_left: bool
     prompts: Mapping[str, str]
     tensors: Mapping[str, str]
+    empty_id: int | None = None
 
 
 @dataclass(frozen=True)
@@ -126,7 +128,6 @@ class RuntimeFolder:
         embedding_size: Length of the embeddings.
         dimensions: Lengths that they may be cut to; None where they were not trained for that.
         normalized: Whether they have length 1.
-        precision: Of the weights.
         two_sided: Whether queries and documents are embedded differently.
         graphs: The graphs.
     """
@@ -134,7 +135,6 @@ class RuntimeFolder:
     embedding_size: int
     dimensions: tuple[int, ...] | None
     normalized: bool
-    precision: str
     two_sided: bool
     graphs: tuple[Graph, ...]
 
@@ -157,6 +157,7 @@ def read_folder(path: Path) -> RuntimeFolder:
     reader = _Reader(path)
     content = _Fields(_read_json(_inside(path, CONFIG)), str(path / CONFIG))
     _check_version(content)
+    content.choice("precision", _PRECISIONS)
     graphs = content.take("graphs", list)
     if not 1 <= len(graphs) <= MOST_GRAPHS:
         raise content.error("graphs", f"must be a list of 1 to {MOST_GRAPHS}, it has {len(graphs)}")
@@ -173,7 +174,6 @@ def read_folder(path: Path) -> RuntimeFolder:
         embedding_size=size,
         dimensions=None if dimensions is None else tuple(dimensions),
         normalized=content.take("normalized", bool),
-        precision=content.choice("precision", _PRECISIONS),
         two_sided=content.take("sides", list, optional=True) is not None,
         graphs=described,
     )
@@ -280,6 +280,7 @@ class _Reader:
         kind = fields.choice("kind", ("text", "pixels", "vector", "array"))
         field = fields.take("field", (str, int), optional=True)
         if kind == "text":
+            no_empty_id = fields.take("empty_id", int, optional=True) is None
             return TextInput(
                 field=field,
                 tokenizer=self._file(fields, "tokenizer", ".json"),
@@ -291,6 +292,7 @@ class _Reader:
                 tensors=fields.texts(
                     "tensors", ("input_ids", "attention_mask", "token_type_ids"), needed=("input_ids",)
                 ),
+                empty_id=None if no_empty_id else fields.number("empty_id", least=0, most=2**31),
             )
         if kind == "pixels":
             return self._pixels(fields, field)

@@ -93,6 +93,11 @@ class Model:
         return self._folder.embedding_size
 
     @property
+    def dimensions(self) -> tuple[int, ...] | None:
+        """Lengths that the model was trained to be cut to (Matryoshka); None where that is not known."""
+        return self._folder.dimensions
+
+    @property
     def two_sided(self) -> bool:
         """Whether queries and documents are embedded differently."""
         return self._folder.two_sided

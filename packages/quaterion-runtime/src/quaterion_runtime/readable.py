@@ -56,13 +56,11 @@ class Reader:
             if self._on_error == "raise":
                 raise
             left_out = {row: error for row in rows if (error := _error_of(read, row)) is not None}
-            if not left_out:  # no object is at fault, they do not go together
-                raise
         self.skipped += [
             Skipped(self._positions[row], f"{type(error).__name__}: {error}") for row, error in left_out.items()
         ]
         kept = [row for row in rows if row not in left_out]
-        return (read(kept) if kept else None), kept
+        return (read(kept) if kept else None), kept  # which fails again where no object is at fault: raised, then
 
 
 def check_on_error(on_error: str) -> None:

@@ -89,9 +89,12 @@ def test_a_photograph_is_turned_upright(orientation):
     assert (read(Image.open(io.BytesIO(photograph))) == read(photograph)).all()
 
 
-def test_damaged_notes_on_orientation_say_nothing():
+@pytest.mark.parametrize(
+    "exif", [b"XXXXXXXX", b"II*\0\xff\xff\xff\xff", b"II*\0\x08\0\0\0\x01\0\x12\x01\x02\0\x02\0\0\0A\0\0\0\0\0\0\0"]
+)
+def test_damaged_notes_on_orientation_say_nothing(exif):
     rgb = COLOURS[:, :, :3]
-    assert (read(encoded(Image.fromarray(rgb), "PNG", exif=b"Exif\0\0II*\0\xff\xff\xff\xff")) == rgb).all()
+    assert (read(encoded(Image.fromarray(rgb), "PNG", exif=b"Exif\0\0" + exif)) == rgb).all()
 
 
 def test_a_path_is_a_text_or_a_path(tmp_path):

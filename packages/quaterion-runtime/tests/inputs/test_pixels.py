@@ -29,10 +29,11 @@ def test_values_are_scaled_and_shifted_channel_by_channel():
 
 
 @pytest.mark.parametrize(
-    ("size", "expected"), [((9, 6), (10, 7)), ((6, 9), (7, 10)), ((6, 6), (7, 7)), ((3, 100), (7, 233))]
+    ("size", "expected"),
+    [((9, 6), (10, 7)), ((6, 9), (7, 10)), ((6, 6), (7, 7)), ((6, 11), (7, 12)), ((3, 100), (7, 233))],
 )
 def test_the_shorter_side_is_made_as_long_as_asked_for(size, expected):
-    # The longer one is rounded down: 9 · 7 / 6 = 10.5, 100 · 7 / 3 = 233.3.
+    # The longer one is rounded down: 9 · 7 / 6 = 10.5, 11 · 7 / 6 = 12.8, 100 · 7 / 3 = 233.3.
     image = Image.fromarray(RANDOM.integers(0, 256, (*size, 3), dtype=np.uint8))
     got = batch([image], resize={"shortest_edge": 7})
     assert got.shape == (1, 3, *expected)

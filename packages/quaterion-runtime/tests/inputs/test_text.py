@@ -60,14 +60,21 @@ def test_only_the_inputs_that_the_graph_has_are_made(golden):
     assert batch.keys() == {"x"}
 
 
-def test_a_text_without_tokens_is_one_of_padding(golden, folder_copy):
+def test_a_text_without_tokens_is_one_of_padding_or_of_the_token_that_stands_in(golden, folder_copy):
     folder = folder_copy("text")
     content = json.loads((folder / "tokenizer-0.json").read_text())
     (folder / "tokenizer-0.json").write_text(json.dumps({**content, "post_processor": None}))
-    prepared = preparer(golden, tokenizer=folder / "tokenizer-0.json").prepare(["", "a"], "query", [0, 1])
+    file = folder / "tokenizer-0.json"
+    prepared = preparer(golden, tokenizer=file).prepare(["", "a"], "query", [0, 1])
     assert prepared.batch([0])["INPUT_IDS"].tolist() == [[7]]
     assert prepared.batch([0])["ATTENTION_MASK"].tolist() == [[0]]
     assert prepared.batch([0, 1])["INPUT_IDS"].tolist() == [[7], [A]]
+    standing_in = preparer(golden, tokenizer=file, empty_id=SEP).prepare(["", "a cat", " "], "query", [0, 1, 2])
+    assert standing_in.lengths().tolist() == [1, 2, 1]
+    batch = standing_in.batch([0, 1, 2])
+    assert batch["INPUT_IDS"].tolist() == [[SEP, 7], [A, CAT], [SEP, 7]]
+    assert batch["ATTENTION_MASK"].tolist() == [[1, 0], [1, 1], [1, 0]]
+    assert batch["TOKEN_TYPE_IDS"].tolist() == [[0, 9], [0, 0], [0, 9]]
 
 
 def test_truncation_and_padding_of_the_file_are_not_used(folder_copy, mean_of):

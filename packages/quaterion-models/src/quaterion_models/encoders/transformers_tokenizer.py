@@ -131,15 +131,24 @@ def check_limit(max_length: int | None, config: dict[str, Any], folder: Path) ->
         )
 
 
+def token_of_empty_text(tokenizer: Any) -> int:
+    """Chooses the token that a text without tokens is given, so that there is something to pool.
+
+    Args:
+        tokenizer: The tokenizer, which has a padding token.
+
+    Returns:
+        The number of a token.
+    """
+    tokens = (tokenizer.eos_token_id, tokenizer.bos_token_id, tokenizer.pad_token_id)
+    return int(next(token for token in tokens if token is not None))
+
+
 def _with_a_token_each(batch: dict[str, Tensor], lengths: Tensor, tokenizer: Any) -> dict[str, Tensor]:
-    """Gives an empty text one token where the tokenizer adds none by itself, so that there is something to pool."""
-    stands_in = next(
-        (token for token in (tokenizer.eos_token_id, tokenizer.bos_token_id) if token is not None),
-        tokenizer.pad_token_id,
-    )
+    """Gives an empty text one token where the tokenizer adds none by itself."""
     if not batch["input_ids"].shape[1]:  # all texts are empty
         batch = {name: torch.zeros(len(lengths), 1, dtype=torch.int64) for name in batch}
     empty = lengths == 0
-    batch["input_ids"][empty, 0] = stands_in
+    batch["input_ids"][empty, 0] = token_of_empty_text(tokenizer)
     batch["attention_mask"][empty, 0] = 1
     return batch

@@ -41,7 +41,7 @@ def objects_for(model: SimilarityModel, plans: Sequence[GraphPlan], given: Seque
         given: Objects of the caller's.
 
     Returns:
-        Objects of all graphs: texts of one token to the most that the model takes, images of several sizes, random
+        Objects of all graphs: texts from none to the most tokens that the model takes, images of several sizes, random
         vectors, and those that are given.
 
     Raises:
@@ -89,7 +89,7 @@ def _objects_for(described: EncoderInput) -> list[Any]:
         # About one token a word. Twice the limit: cut by every tokenizer.
         most = min(described.described["max_length"], LONGEST)
         words = (_SENTENCE + " ") * (2 * most // len(_SENTENCE.split()) + 1)
-        return [*TEXTS, " ".join(words.split()[: most // 2]), words]
+        return ["", *TEXTS, " ".join(words.split()[: most // 2]), words]
     if described.kind == "pixels":
         # Coarse patches, as in photographs: noise would differ by the rounding of every resizing.
         pictures = []

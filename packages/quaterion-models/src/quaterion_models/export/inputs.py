@@ -197,7 +197,8 @@ def _(
     encoder: SentenceTransformerEncoder | TransformersEncoder | ClipTextEncoder, _objects: Sequence[Any]
 ) -> EncoderInput:
     described, content = describe_tokenizer(encoder)
-    batch: Any = encoder.get_collate_fn()(["one text", "another text, which is longer than the others", "a third"])
+    # One that is shorter than any other, so that there is an attention mask, however few tokens the model takes.
+    batch: Any = encoder.get_collate_fn()(["", "another text, which is longer than the others", "a third"])
     known = {"input_ids", "attention_mask", "token_type_ids"}
     tensors = {name: value for name, value in batch.items() if isinstance(value, Tensor)}
     if not {"input_ids"} <= tensors.keys() <= known:

@@ -88,8 +88,9 @@ def export_onnx(
         folder: Where to. An older exported model there is replaced in one step.
         precision: `"float32"`; `"float16"` for weights in half of the bytes, computed with in float32; `"int8"` for
             products of 8-bit integers, faster and in a quarter of the bytes, whose embeddings differ a little.
-        dimensions: Components to keep, of a model trained for that (Matryoshka); embeddings are scaled to length 1
-            then.
+        dimensions: First components to keep, of a model trained for that (Matryoshka); embeddings are scaled to length
+            1 then. The exported model gives these alone. Exported with all of them, it can be asked for any number:
+            no model records which ones it was trained for, so the folder lists none.
         normalize: Whether to scale embeddings to length 1.
         check_objects: Objects to compare on, in addition. An encoder of your own needs some.
         quality: Measures a model, such as recall on your data: it gets something with `encode_query` and
@@ -109,27 +110,18 @@ def export_onnx(
     if dimensions is not None and not 1 <= dimensions <= model.output_size:
         raise ValueError(f"dimensions must lie in 1..{model.output_size}, got {dimensions}")
     runtime = require("quaterion_runtime", extra="onnx")
-    onnx = require("onnx", extra="onnx")
     given = list(check_objects)
-    plans = plan_graphs(model, given)
-    whole = float32_copy(model)
-    objects = objects_for(whole, plans, given)
     normalize = normalize or dimensions is not None
-    expected = vectors_of(whole, objects, normalize=normalize, dimensions=dimensions)
-    plans = plan_graphs(whole, given)  # the encoders that are traced are those of the copy
+    whole = float32_copy(model)
+    plans = plan_graphs(whole, given)
     target = Path(folder)
     with new_folder(target, is_ours=is_exported_folder, ours=_our_names(target)) as fresh:
-        entries = []
-        for plan in plans:
-            graph = trace(plan, normalize=normalize, dimensions=dimensions)
-            if precision == "int8":
-                quantize_weights(graph)
-            elif precision == "float16":
-                halve_weights(graph)
-            onnx.save(graph, str(fresh / f"{_file_name(plan, plans)}.onnx"))
-            entries.append(_graph_entry(plan, fresh, f"{_file_name(plan, plans)}.onnx"))
-            del graph
+        objects = objects_for(whole, plans, given)
+        expected = vectors_of(whole, objects, normalize=normalize, dimensions=dimensions)
         size = model.output_size if dimensions is None else dimensions
+        names = ["model.onnx"] if len(plans) == 1 else [f"model-{number}.onnx" for number in range(len(plans))]
+        for plan, name in zip(plans, names, strict=True):
+            _write_graph(fresh / name, plan, precision, normalize=normalize, dimensions=dimensions)
         write_json(
             fresh / CONFIG,
             {
@@ -141,7 +133,7 @@ def export_onnx(
                 "similarity": "cosine",
                 "precision": precision,
                 "sides": [QUERY, DOCUMENT] if model.two_sided else None,
-                "graphs": entries,
+                "graphs": [_graph_entry(plan, fresh / name) for plan, name in zip(plans, names, strict=True)],
             },
         )
         exported = ExportedModel(runtime.Model.load(fresh), whole, plans)
@@ -170,24 +162,30 @@ def is_exported_folder(path: Path) -> bool:
         return False
 
 
-def _file_name(plan: GraphPlan, plans: Sequence[GraphPlan]) -> str:
-    return "model" if len(plans) == 1 else f"model-{plans.index(plan)}"
+def _write_graph(file: Path, plan: GraphPlan, precision: Precision, *, normalize: bool, dimensions: int | None) -> None:
+    onnx = require("onnx", extra="onnx")
+    graph = trace(plan, normalize=normalize, dimensions=dimensions)
+    if precision == "int8":
+        quantize_weights(graph)
+    elif precision == "float16":
+        halve_weights(graph)
+    onnx.save(graph, str(file))
 
 
-def _graph_entry(plan: GraphPlan, folder: Path, file: str) -> dict[str, Any]:
+def _graph_entry(plan: GraphPlan, file: Path) -> dict[str, Any]:
     inputs = []
     for key, one in plan.inputs.items():
         entry = {"encoder": key, "field": one.field, "kind": one.kind, **one.described}
         if one.tokenizer is not None:
-            entry["tokenizer"] = _tokenizer_file(folder, one.tokenizer)
+            entry["tokenizer"] = _tokenizer_file(file.parent, one.tokenizer)
         inputs.append({**entry, "tensors": plan.tensor_names(key)})
-    with (folder / file).open("rb") as stream:
+    with file.open("rb") as stream:
         digest = blake2b(digest_size=16)
         while block := stream.read(2**22):
             digest.update(block)
     return {
         "name": plan.name,
-        "file": file,
+        "file": file.name,
         "digest": digest.hexdigest(),
         "accepts": plan.accepts,
         "inputs": inputs,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import os
 import tempfile
 from collections.abc import Sequence
@@ -57,8 +56,9 @@ def export_sentence_transformers(model: SimilarityModel, folder: str | os.PathLi
         ModelFolderError: If the folder holds files.
         ImportError: If the extra is not installed.
     """
-    encoder = _text_encoder(model)
-    layers = dense_layers(model.required_head())
+    whole = float32_copy(model)
+    encoder = _text_encoder(whole)
+    layers = dense_layers(whole.required_head())
     library = require("sentence_transformers", extra=_EXTRA)
     with (
         new_folder(Path(folder), is_ours=lambda _: False, ours=()) as fresh,
@@ -71,13 +71,13 @@ def export_sentence_transformers(model: SimilarityModel, folder: str | os.PathLi
             modules.append(_module(library, "Normalize")())
         modules += _dense_modules(layers, size, encoder.embedding_size, library)
         with quietly(extra=_EXTRA):
-            whole = library.SentenceTransformer(modules=modules, device="cpu", prompts=_prompts(encoder))
+            exported = library.SentenceTransformer(modules=modules, device="cpu", prompts=_prompts(encoder))
             query = _prompts(encoder)[QUERY]
-            whole.default_prompt_name = QUERY if query else None
-            whole.save(str(fresh), create_model_card=False, safe_serialization=True)
+            exported.default_prompt_name = QUERY if query else None
+            exported.save(str(fresh), create_model_card=False, safe_serialization=True)
         (fresh / "README.md").write_text(_card(model, layers), encoding="utf-8")
-        del whole, modules
-        _check(model, load_sentence_transformer(fresh))
+        del exported, modules
+        _check(whole, load_sentence_transformer(fresh))
     return Path(folder)
 
 
@@ -103,17 +103,21 @@ def _text_encoder(model: SimilarityModel) -> SentenceTransformerEncoder | Transf
 
 
 def _modules_of(encoder: SentenceTransformerEncoder | TransformersEncoder, scratch: Path, library: Any) -> list[Any]:
-    """The encoder's modules with its weights as they are now, in float32 on the CPU."""
+    """The modules of an encoder, which is in float32 on the CPU, with its weights as they are now."""
     if isinstance(encoder, SentenceTransformerEncoder):
         loaded = load_sentence_transformer(encoder.folder, max_length=encoder.settings["max_length"])
         if encoder.trainable:
             loaded.load_state_dict(encoder.model.state_dict())
         return list(loaded.float())
     # As files, from which sentence-transformers builds its own module.
-    encoder.write_model(copy.deepcopy(encoder.loaded()).to("cpu", torch.float32), scratch)
+    encoder.write_model(encoder.loaded(), scratch)
     with quietly(extra=_EXTRA), silence():
-        limit = encoder.get_collate_fn().tool().model_max_length  # type: ignore[attr-defined]
-        transformer = _module(library, "Transformer")(str(scratch), max_seq_length=int(min(limit, 2**20)))
+        own = encoder.get_collate_fn().tool()  # type: ignore[attr-defined]
+        transformer = _module(library, "Transformer")(
+            str(scratch), max_seq_length=int(min(own.model_max_length, 2**20))
+        )
+    # Of models that have none: what the encoder pads with.
+    transformer.tokenizer.pad_token, transformer.tokenizer.padding_side = own.pad_token, own.padding_side
     pooling = _module(library, "Pooling")(transformer.get_embedding_dimension(), _POOLINGS[encoder.settings["pooling"]])
     return [transformer, pooling]
 
@@ -164,9 +168,8 @@ def _check(model: SimilarityModel, exported: Any) -> None:
     Raises:
         ValueError: If they differ.
     """
-    whole = float32_copy(model)
     for side in (QUERY, DOCUMENT):
-        own = np.asarray(getattr(whole, f"encode_{side}")(list(TEXTS)), dtype=np.float64)
+        own = np.asarray(getattr(model, f"encode_{side}")(list(TEXTS)), dtype=np.float64)
         found = getattr(exported, f"encode_{side}")(list(TEXTS), show_progress_bar=False).astype(np.float64)
         length = max(float(np.linalg.norm(own, axis=1).max()), 1e-12)
         different = float(np.abs(own - found).max()) / length if own.shape == found.shape else float("inf")

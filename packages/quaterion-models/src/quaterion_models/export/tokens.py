@@ -10,6 +10,7 @@ from quaterion_models.encoders.clip_towers import ClipTokenizer
 from quaterion_models.encoders.pretrained_collate import PretrainedCollate
 from quaterion_models.encoders.pretrained_encoder import PretrainedEncoder
 from quaterion_models.encoders.sentence_transformer_tokenizer import SentenceTransformerTokenizer
+from quaterion_models.encoders.transformers_tokenizer import TransformersTokenizer, token_of_empty_text
 
 _NO_LIMIT = 2**20  # tokens; of models whose positions are relative
 
@@ -45,6 +46,8 @@ def describe_tokenizer(encoder: PretrainedEncoder) -> tuple[dict[str, Any], str]
         "padding_side": tokenizer.padding_side,
         "prompts": dict(prompts),
     }
+    if isinstance(encoder.get_collate_fn(), TransformersTokenizer):
+        described["empty_id"] = token_of_empty_text(tokenizer)
     content = json.loads(tokenizer.backend_tokenizer.to_str())
     # What the last call has set, and what the program that runs the graph sets itself.
     content |= {"truncation": None, "padding": None}

@@ -77,9 +77,10 @@ class _Tokens(Prepared):
 
     def __init__(self, described: TextInput, tokens: Sequence[Any]) -> None:
         self._described = described
-        self._ids = [one.ids for one in tokens]
+        empty = [] if described.empty_id is None else [described.empty_id]
+        self._ids = [one.ids or empty for one in tokens]
         typed = "token_type_ids" in described.tensors
-        self._types = [one.type_ids for one in tokens] if typed else None
+        self._types = [one.type_ids or [0] * len(empty) for one in tokens] if typed else None
 
     def lengths(self) -> NDArray[np.int64]:
         return np.fromiter(map(len, self._ids), dtype=np.int64, count=len(self._ids))
