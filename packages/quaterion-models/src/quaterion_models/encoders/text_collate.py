@@ -64,6 +64,7 @@ class TokenCounter:
         self._limit: int = tokenizer.model_max_length
         self._tokenizer = copy.deepcopy(tokenizer.backend_tokenizer)
         self._tokenizer.no_padding()
+        self._tokenizer.no_truncation()  # a tokenizer's file may have a limit that is not the model's
 
     def __call__(self, texts: Sequence[str]) -> list[int]:
         """Counts tokens, special ones included, no more of a text than the model takes.
