@@ -129,6 +129,8 @@ FIELDS = [
     (("graphs", 0, "inputs"), [{}] * 10_000, "inputs must be a list of 1 to 256, it has 10000"),
     (("graphs", 0, "inputs", 0, "kind"), "code", "kind must be one of"),
     (("graphs", 0, "inputs", 0, "max_length"), 10**12, "max_length must lie in"),
+    (("graphs", 0, "inputs", 0, "empty_id"), -1, r"empty_id must lie in 0\.\."),
+    (("graphs", 0, "inputs", 0, "empty_id"), "[SEP]", "empty_id must be int"),
     (("graphs", 0, "inputs", 0, "padding_side"), "middle", "padding_side must be one of"),
     (("graphs", 0, "inputs", 0, "prompts"), {"query": ""}, "prompts must hold"),
     (("graphs", 0, "inputs", 0, "prompts"), {"query": "", "document": 3}, "prompts must hold"),

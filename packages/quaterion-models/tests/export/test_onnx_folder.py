@@ -177,6 +177,29 @@ def test_every_family_of_text_models(tiny_model, tmp_path, kind):
     np.testing.assert_allclose(runtime.Model.load(tmp_path / "out").encode(TEXTS), model.encode(TEXTS), atol=2e-5)
 
 
+@pytest.mark.parametrize("pooling", ["mean", "last_token"])
+def test_a_text_without_tokens_is_the_token_that_stands_in_for_it(tiny_model, tmp_path, pooling):
+    """The tokenizers of decoders add none of their own."""
+    encoder = TransformersEncoder(tiny_model("gpt2"), pooling=pooling)
+    assert encoder.get_collate_fn()([""])["input_ids"].shape == (1, 1)
+    model = SimilarityModel(encoder, trained(GatedHead(16)))
+    export_onnx(model, tmp_path / "out")
+    exported, texts = runtime.Model.load(tmp_path / "out"), ["", "word1 word2 word3", " "]
+    expected = model.encode(texts)
+    assert np.linalg.norm(expected[0]) > 0.1
+    for batch_size in (1, 3):
+        np.testing.assert_allclose(exported.encode(texts, batch_size), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(("kind", "max_length"), [("bert", 3), ("gpt2", 2), ("gpt2", 1)])
+def test_padding_does_not_count_where_nearly_all_texts_are_as_long_as_the_limit(tiny_model, tmp_path, kind, max_length):
+    model = text_model(tiny_model(kind), max_length=max_length)
+    export_onnx(model, tmp_path / "out")
+    texts = ["", "word1", "word1 word2", "word3 word4 word5"]
+    found = runtime.Model.load(tmp_path / "out").encode(texts)
+    np.testing.assert_allclose(found, model.encode(texts), atol=1e-5)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["vit", "resnet", "convnext", "swin"])
 def test_every_family_of_vision_models(tiny_vision, tmp_path, kind):

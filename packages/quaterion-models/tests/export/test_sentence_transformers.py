@@ -39,6 +39,18 @@ def test_a_text_model_with_a_head_gives_equal_vectors(tiny_model, tmp_path, pool
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
+@pytest.mark.parametrize(
+    ("kind", "options"), [("gpt2", {"pooling": "last_token"}), ("llama", {}), ("bert", {"dtype": "bfloat16"})]
+)
+def test_without_a_padding_token_and_in_half_precision(tiny_model, tmp_path, kind, options):
+    head = trained(SkipConnectionHead(16))
+    model = SimilarityModel(TransformersEncoder(tiny_model(kind), **options), head)
+    export_sentence_transformers(model, tmp_path / "out")
+    loaded = library.SentenceTransformer(str(tmp_path / "out"))
+    full = TransformersEncoder(tiny_model(kind), **(options | {"dtype": None}))
+    np.testing.assert_allclose(loaded.encode(TEXTS), SimilarityModel(full, head).encode(TEXTS), atol=1e-5)
+
+
 def test_trained_weights_and_prompts_of_both_sides_go_along(tiny_model, tmp_path):
     prompts = {"query": "word1 word2 ", "document": ""}
     encoder = TransformersEncoder(tiny_model("bert"), trainable=True, prompts=prompts)

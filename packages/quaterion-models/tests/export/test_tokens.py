@@ -20,6 +20,7 @@ def test_limit_padding_and_prompts_are_those_of_the_encoder(tiny_model):
         "pad_type_id": 0,
         "padding_side": "right",
         "prompts": {"query": "word1 ", "document": "word1 "},
+        "empty_id": 2,
     }
     prompts = {"query": "q: ", "document": "d: "}
     described, _ = describe_tokenizer(TransformersEncoder(tiny_model("bert"), prompts=prompts, max_length=7))

@@ -77,9 +77,10 @@ def export_onnx(
     pooling and head, several encoders joined, and both sides of a two-sided model; batch and length may be any. The
     model is not changed.
 
-    Before anything is written to its place, the exported model is run and compared with the model itself, on texts of
-    one token to the most the model takes (1,024 at the most), on images of several sizes, on random vectors and on
-    `check_objects`: each object alone, and all of them in batches with padding. The cosine may differ from 1 by 1e-4.
+    Before anything is written to its place, the exported model is run and compared with the model itself, on an
+    empty text and others up to the most tokens that it takes (1,024 at the most), on images of several sizes, on random
+    vectors and on `check_objects`: each object alone, and all of them in batches with padding. The cosine may differ
+    from 1 by 1e-4.
 
     Needs the extra `onnx`.
 
@@ -109,7 +110,7 @@ def export_onnx(
         raise ValueError(f"precision must be one of {list(get_args(Precision))}, got {precision!r}")
     if dimensions is not None and not 1 <= dimensions <= model.output_size:
         raise ValueError(f"dimensions must lie in 1..{model.output_size}, got {dimensions}")
-    runtime = require("quaterion_runtime", extra="onnx")
+    runtime, onnx = require("quaterion_runtime", extra="onnx"), require("onnx", extra="onnx")
     given = list(check_objects)
     normalize = normalize or dimensions is not None
     whole = float32_copy(model)
@@ -121,7 +122,7 @@ def export_onnx(
         size = model.output_size if dimensions is None else dimensions
         names = ["model.onnx"] if len(plans) == 1 else [f"model-{number}.onnx" for number in range(len(plans))]
         for plan, name in zip(plans, names, strict=True):
-            _write_graph(fresh / name, plan, precision, normalize=normalize, dimensions=dimensions)
+            onnx.save(_graph(plan, precision, normalize, dimensions), str(fresh / name))
         write_json(
             fresh / CONFIG,
             {
@@ -162,14 +163,13 @@ def is_exported_folder(path: Path) -> bool:
         return False
 
 
-def _write_graph(file: Path, plan: GraphPlan, precision: Precision, *, normalize: bool, dimensions: int | None) -> None:
-    onnx = require("onnx", extra="onnx")
+def _graph(plan: GraphPlan, precision: Precision, normalize: bool, dimensions: int | None) -> Any:
     graph = trace(plan, normalize=normalize, dimensions=dimensions)
     if precision == "int8":
         quantize_weights(graph)
     elif precision == "float16":
         halve_weights(graph)
-    onnx.save(graph, str(file))
+    return graph
 
 
 def _graph_entry(plan: GraphPlan, file: Path) -> dict[str, Any]:

@@ -113,9 +113,8 @@ def _modules_of(encoder: SentenceTransformerEncoder | TransformersEncoder, scrat
     encoder.write_model(encoder.loaded(), scratch)
     with quietly(extra=_EXTRA), silence():
         own = encoder.get_collate_fn().tool()  # type: ignore[attr-defined]
-        transformer = _module(library, "Transformer")(
-            str(scratch), max_seq_length=int(min(own.model_max_length, 2**20))
-        )
+        limit = int(min(own.model_max_length, 2**20))
+        transformer = _module(library, "Transformer")(str(scratch), max_seq_length=limit)
     # Of models that have none: what the encoder pads with.
     transformer.tokenizer.pad_token, transformer.tokenizer.padding_side = own.pad_token, own.padding_side
     pooling = _module(library, "Pooling")(transformer.get_embedding_dimension(), _POOLINGS[encoder.settings["pooling"]])

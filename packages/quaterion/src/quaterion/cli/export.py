@@ -20,11 +20,15 @@ EXPORT = (
     "sentence-transformers: the encoder with the head as dense layers behind it, for everything that is built on that "
     "library.\n\n"
     "What was written is compared with the model first; where they differ, nothing is written.\n\n"
-    "With --data, a file in CSV, TSV, JSON lines or Parquet with groups or pairs, recall@1 is measured with the model "
-    "and with the exported one: what --int8 costs.\n\n"
+    "With --data, a file in CSV, TSV, JSON lines or Parquet with groups or pairs, recall@1 is measured with the "
+    "model as it is and with the exported one: what --int8, and --dimensions, cost.\n\n"
     "Example: quaterion export my-model --to onnx --out exported --int8 --data test.csv\n\n" + EXIT_CODES
 )
 _ONNX = "ONNX"
+_DIMENSIONS = (
+    "First components to keep, scaled to length 1 again, of a model trained with MatryoshkaLoss. Without it all are "
+    "written, and any number can be asked for when the exported model is run."
+)
 _COMPARED = 50
 _BATCH = 32
 
@@ -52,7 +56,7 @@ def export(
     ] = False,
     dimensions: Annotated[
         int | None,
-        typer.Option(min=1, help="Components to keep, of a model trained with MatryoshkaLoss.", rich_help_panel=_ONNX),
+        typer.Option(min=1, help=_DIMENSIONS, rich_help_panel=_ONNX),
     ] = None,
     normalize: Annotated[
         bool, typer.Option("--normalize", help="Scale embeddings to length 1.", rich_help_panel=_ONNX)
