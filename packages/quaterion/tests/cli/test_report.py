@@ -93,7 +93,7 @@ def test_what_cannot_be_written_or_drawn_is_told_before_a_model_is_looked_for(
     assert (code, "File exists: test.csv" in error, "no-model" in error) == (1, True, False)
     monkeypatch.setattr("quaterion.eval.report.projection._umap_installed", lambda: False)
     code, _, error = quaterion("report", "no-model", "test.csv", "--projection", "umap")
-    assert (code, "pip install \"quaterion[umap]\"" in error, "no-model" in error) == (1, True, False)
+    assert (code, 'pip install "quaterion[umap]"' in error, "no-model" in error) == (1, True, False)
     assert not (folder / "report.html").exists()
 
 
