@@ -16,6 +16,7 @@ import os
 import statistics
 import subprocess
 import sys
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from harness import RUNS, interleaved, machine, ratio
+from harness import RUNS, interleaved, machine, peak_memory, ratio
 from loss_quality import read
 from quaterion_models import SimilarityModel
 from quaterion_models.encoders import Encoder, SentenceTransformerEncoder
@@ -149,18 +150,13 @@ def measure_memory(_texts: list[str], _runs: int) -> dict[str, Any]:
 
 
 def peak_of(how: str) -> float:
-    """MiB that the largest resident set grows by, after a first use."""
-    import resource
-
+    """MiB that the resident set grows by at the most, after a first use."""
     model = SimilarityModel(Wide(), EmptyHead(DIMENSION))
     model.encode(range(10_000), MEMORY_BATCH)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     if how == "encode":
-        model.encode(range(MEMORY_ROWS), MEMORY_BATCH)
-    else:
-        for _ in model.encode_stream(iter(range(MEMORY_ROWS)), batch_size=MEMORY_BATCH):
-            pass
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+        return peak_memory(lambda: model.encode(range(MEMORY_ROWS), MEMORY_BATCH))
+    stream = model.encode_stream(iter(range(MEMORY_ROWS)), batch_size=MEMORY_BATCH)
+    return peak_memory(lambda: deque(stream, maxlen=0))
 
 
 PARTS: dict[str, Callable[[list[str], int], dict[str, Any]]] = {

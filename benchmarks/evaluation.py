@@ -23,7 +23,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from harness import RUNS, interleaved, machine, ratio
+from harness import RUNS, interleaved, machine, peak_memory, ratio
 from quaterion.eval.scored import RocAuc, ScoredPairMetric, SpearmanCorrelation
 from quaterion.functional.bootstrap import resampled
 from quaterion.functional.topk import TopK, top_k
@@ -110,19 +110,7 @@ def measure_memory(queries: int, _: int) -> dict[str, object]:
 def child_memory(queries: int, backend: str) -> float:
     points = vectors()
     search(points[:2000], 100, backend)  # loads what each backend loads once
-    # From here on the peak is that of the search, not of making the vectors.
-    Path("/proc/self/clear_refs").write_text("5")
-    before = status("VmRSS")
-    search(points, queries, backend)
-    return status("VmHWM") - before
-
-
-def status(field: str) -> float:
-    """A field of this process's memory in MiB."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(f"{field}:"):
-            return int(line.split()[1]) / 1024
-    raise RuntimeError(f"{field} is not known here; this benchmark needs Linux")
+    return peak_memory(lambda: search(points, queries, backend))
 
 
 def measure_bootstrap(_: int, runs: int, resamples: int = 40) -> dict[str, object]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-__all__ = ["RUNS", "interleaved", "machine", "main", "ratio"]
+__all__ = ["RUNS", "interleaved", "machine", "main", "peak_memory", "ratio"]
 
 RUNS = 5
 
@@ -42,6 +42,23 @@ def interleaved(functions: Mapping[str, Callable[[], object]], *, runs: int = RU
 def ratio(seconds: Mapping[str, list[float]], ours: str, reference: str) -> float:
     """Median of one over the median of another: below 1 is faster than the reference."""
     return statistics.median(seconds[ours]) / statistics.median(seconds[reference])
+
+
+def peak_memory(function: Callable[[], object]) -> float:
+    """The most memory that a call takes above what the process has before, in MiB."""
+    # From here on the peak is that of the call, not of what came before.
+    Path("/proc/self/clear_refs").write_text("5")
+    before = _status("VmRSS")
+    function()
+    return _status("VmHWM") - before
+
+
+def _status(field: str) -> float:
+    """A field of this process's memory in MiB."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(f"{field}:"):
+            return int(line.split()[1]) / 1024
+    raise RuntimeError(f"{field} is not known here; this benchmark needs Linux")
 
 
 def machine() -> dict[str, object]:
