@@ -8,23 +8,21 @@ timed, the negatives of some queries are compared with those that sorting all si
 
 import argparse
 import json
-import resource
-import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from harness import interleaved, machine, ratio
+from harness import interleaved, machine, peak_memory, ratio
 from quaterion.cache import EmbeddingStore
 from quaterion.dataset import SimilarityPairSample
 from quaterion.eval import mine_hard_negatives
 
 DIMENSION, K = 384, 5
 MARGIN = 0.05
-GIB = 2**30
 
 
 def main() -> None:
@@ -40,7 +38,7 @@ def main() -> None:
     figures["against_bare_loop"] = ratio(seconds, "ours", "bare loop")
     figures["seconds_of_ratio"] = seconds
     data = Data(arguments.size)
-    before = peak()
+    most = 0.0
     runs = {
         "relative margin": {},
         "no margin": {"relative_margin": None},
@@ -50,18 +48,14 @@ def main() -> None:
     figures["full"] = {"queries": arguments.size, "documents": arguments.size, "seconds": {}, "cpu_seconds": {}}
     for name, options in runs.items():
         started, cpu = time.perf_counter(), time.process_time()
-        data.mine(**options)
+        most = max(most, peak_memory(partial(data.mine, **options)))
         figures["full"]["seconds"][name] = round(time.perf_counter() - started, 1)
         figures["full"]["cpu_seconds"][name] = round(time.process_time() - cpu, 1)  # of all threads
-        figures["full"]["peak_gib_above_data"] = round((peak() - before) / GIB, 2)
+        figures["full"]["peak_gib_above_data"] = round(most / 1024, 2)
         print(json.dumps(figures["full"]), flush=True)
         if arguments.json is not None:  # after each, since they take minutes
             arguments.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
     print(f"against_bare_loop = {figures['against_bare_loop']:.3g}")
-
-
-def peak() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 class Data:
