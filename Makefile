@@ -91,7 +91,7 @@ $(STAMPS)/runtime: $(shell find packages/quaterion-runtime/src packages/quaterio
 
 $(STAMPS)/demo: EXTRAS := demo
 $(STAMPS)/test: EXTRAS := demo,test
-$(STAMPS)/test: ALSO := -e "packages/quaterion-runtime[all]"
+$(STAMPS)/test: ALSO := -e "packages/quaterion-runtime[test]"
 $(STAMPS)/demo $(STAMPS)/test: $(CONSTRAINTS) $(PROJECTS)
 	$(INSTALL)
 	@touch $(STAMPS)/demo $@

@@ -44,6 +44,7 @@ class GraphSession:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads or 0
         options.inter_op_num_threads = 1
+        options.enable_mem_pattern = False  # it would keep a plan of memory for every shape that it has seen
         options.log_severity_level = _ONLY_EXCEPTIONS
         # The other format, which may start like this one, is not what was checked.
         options.add_session_config_entry("session.load_model_format", "ONNX")

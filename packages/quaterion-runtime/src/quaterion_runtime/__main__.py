@@ -1,0 +1,31 @@
+"""The command `quaterion-runtime`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from quaterion_runtime import __version__
+from quaterion_runtime.serve import command
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line.
+
+    Args:
+        arguments: What was typed after the command's name; None takes it from the process.
+
+    Returns:
+        The exit code.
+    """
+    parser = argparse.ArgumentParser(prog="quaterion-runtime", description="Runs models that Quaterion exported.")
+    parser.add_argument("--version", action="version", version=f"quaterion-runtime {__version__}")
+    command.add_parser(parser.add_subparsers(title="commands", required=True, metavar="COMMAND"))
+    parsed = parser.parse_args(arguments)
+    code: int = parsed.run(parsed)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

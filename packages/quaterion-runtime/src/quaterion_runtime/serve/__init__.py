@@ -1,0 +1,1 @@
+"""An HTTP service with the form of OpenAI's `/v1/embeddings`; needs the extra `serve`."""
