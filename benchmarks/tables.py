@@ -208,6 +208,69 @@ def export(measured: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def index(measured: dict[str, Any]) -> str:
+    first, again = measured["index"], measured["again"]
+    text = (
+        f"{_machine(measured['machine'])} {measured['rows']:,} objects of a JSON lines file, with vectors of 384 "
+        f"numbers ({measured['vectors_gib']:.2f} GiB) from an encoder that costs next to nothing, saved every "
+        f"{measured['save_every']:.0f} s, take {first['seconds']:.0f} s and at most {first['peak_gib']:.2f} GiB of "
+        f"memory; run again, {again['seconds']:.0f} s and {again['peak_gib']:.2f} GiB (`benchmarks/index.py`)."
+    )
+    return textwrap.fill(text, width=WIDTH, break_long_words=False, break_on_hyphens=False)
+
+
+def search(measured: dict[str, Any]) -> str:
+    rows: list[tuple[str, str]] = []
+    if "memory" in measured:
+        memory = measured["memory"]
+        for kind, name in {"exact": "ExactIndex", "faiss": "FaissIndex"}.items():
+            added, loaded = memory[f"{kind}_add_and_save"], memory[f"{kind}_load_and_search"]
+            rows += [
+                (f"`{name}`, {memory['rows']:,} objects: adding and saving, largest memory", _gib(added)),
+                ("... loading and searching", _gib(loaded)),
+                ("... loading, seconds", f"{loaded['seconds_to_load']:.1f}"),
+            ]
+    if "speed" in measured:
+        speed = measured["speed"]
+        rows += [
+            (f"{speed['queries']:,} queries among {speed['rows']:,}, against `IndexFlatIP`", f"{speed['ratio']:.2f}"),
+            ("... one query alone", f"{speed['single_milliseconds']:.1f} ms, {speed['single_ratio']:.2f}"),
+        ]
+    if "filter" in measured:
+        rows.append(("a query among a tenth, against among all", f"{measured['filter']['ratio']:.2f} of the time"))
+    if "graph" in measured:
+        graph = measured["graph"]
+        rows += [
+            ("`HNSW32`: of the exact ten nearest, found", f"{100 * graph['recall']:.1f} %"),
+            ("... against the exact search", f"{graph['ratio']:.3f} of the time"),
+        ]
+    lines = [f"| {name} | {value} |" for name, value in rows]
+    return "\n".join([_machine(measured["machine"]), "", "| what | measured |", "|---|---|", *lines])
+
+
+def _gib(figures: dict[str, float]) -> str:
+    return f"{figures['peak_gib']:.2f} GiB"
+
+
+def serve(measured: dict[str, Any]) -> str:
+    rows = {name: row for name, row in measured["speed"].items() if isinstance(row, dict)}
+    lines = [
+        f"{_machine(measured['machine'])} all-MiniLM-L6-v2 in float32, one text of mixed length a request, clients and "
+        f"service on one machine, {measured['service_threads']} threads a batch (`benchmarks/serve.py`).",
+        "",
+        "| | requests a second | median | 99th percentile |",
+        "|---|---|---|---|",
+    ]
+    lines += [
+        f"| {name} | {row['requests_per_second']:.0f} | {row['p50_ms']:.0f} ms | {row['p99_ms']:.0f} ms |"
+        for name, row in rows.items()
+    ]
+    sizes = ", ".join(
+        f"{mib:.0f} MiB after {int(name.rpartition('_')[2]):,}" for name, mib in measured["memory"].items()
+    )
+    return "\n".join([*lines, "", f"Resident set of the service: {sizes} requests."])
+
+
 TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
     "loss_quality": loss_quality,
     "losses": losses,
@@ -217,6 +280,8 @@ TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
     "evaluation": evaluation,
     "export": export,
     "encode": encode,
+    "index": index,
+    "search": search,
 }
 
 

@@ -405,3 +405,17 @@ def test_what_is_said_of_an_index_must_be_json(make):
         make(about={"model": object()})
     with pytest.raises(TypeError, match="about must be a dictionary, got str"):
         make(about="model")
+
+
+def test_payloads_are_read_by_id(make, tmp_path):
+    ids, rows, payloads = objects()
+    index = make()
+    index.add(ids, rows, payloads)
+    index.delete([ids[4]])
+    wanted = [ids[7], "nowhere", ids[4], ids[0]]
+    assert index.payloads(wanted) == [payloads[7], None, None, payloads[0]]
+    index.payloads([ids[7]])[0]["lang"] = "changed"
+    assert index.payloads([ids[7]]) == [payloads[7]]
+    again = reloaded(index, tmp_path / "qdrant" if isinstance(index, QdrantIndex) else tmp_path / "saved")
+    assert again.payloads(wanted) == [payloads[7], None, None, payloads[0]]
+    closed(again)

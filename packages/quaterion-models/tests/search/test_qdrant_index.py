@@ -49,6 +49,21 @@ def test_a_collection_is_not_replaced_unless_asked_for(folder):
     index.close()
 
 
+def test_a_collection_that_moves_takes_the_place_of_another(folder):
+    index = filled(folder, rows=3, collection="new", about={"model": "new"})
+    index.move("quaterion")
+    assert len(index) == 3
+    with pytest.raises(ValueError, match="is called 'quaterion' already. Choose another name"):
+        index.move("quaterion")
+    index.close()
+    moved = QdrantIndex.load(folder)
+    assert (len(moved), moved.about) == (3, {"model": "new"})
+    assert [hit.id for hit in moved.search(vectors(3)[1:2], 5, filter={"row": 1})[0]] == ["id 1"]
+    moved.close()
+    with pytest.raises(IndexFolderError, match="has no collection 'new'"):
+        QdrantIndex.load(folder, collection="new")
+
+
 def test_many_objects_and_queries_go_in_parts():
     index, exact = QdrantIndex(":memory:", 4), ExactIndex(4)
     for one in (index, exact):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from copy import copy
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -119,6 +120,19 @@ class QdrantCollection:
         for some in _parts(points, _IDS_AT_A_TIME):
             there.update(str(record.id) for record in self._ask("retrieve", ids=some, with_payload=False))
         return there
+
+    def payloads(self, points: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """Reads the payloads of those points that are there."""
+        there: dict[str, dict[str, Any]] = {}
+        for some in _parts(points, _IDS_AT_A_TIME):
+            there.update((str(record.id), record.payload) for record in self._ask("retrieve", ids=some))
+        return there
+
+    def named(self, name: str) -> QdrantCollection:
+        """Another collection of the same place, through the same connection."""
+        other = copy(self)
+        other.name = name
+        return other
 
     def upsert(self, points: Sequence[str], vectors: NDArray[np.float32], payloads: Sequence[dict[str, Any]]) -> None:
         """Adds points, in parts."""

@@ -169,6 +169,35 @@ class QdrantIndex:
         held = self._collection.held(points)
         return [point in held for point in points]
 
+    def payloads(self, ids: Sequence[Id]) -> list[Payload | None]:
+        """Reads what is kept with objects: see :meth:`quaterion_models.search.VectorIndex.payloads`."""
+        points = [_point_id(one) for one in checked_ids(ids)]
+        found = self._collection.payloads(points)
+        return [found[point]["payload"] if point in found else None for point in points]
+
+    def move(self, collection: str) -> None:
+        """Gives the collection another name, in place of a collection that has it.
+
+        Qdrant copies it. Killed on the way, it leaves this collection whole under its old name, and perhaps a copy
+        that cannot be loaded, and that the next move replaces.
+
+        Args:
+            collection: The new name.
+
+        Raises:
+            ValueError: If it is the name that the collection has.
+        """
+        if collection == self._collection.name:
+            raise ValueError(f"the collection is called {collection!r} already. Choose another name")
+        target = self._collection.named(collection)
+        if target.exists():
+            target.remove()
+        target.create(self.dimension, self.about, finished=False)
+        self._collection.copy_to(target)
+        target.finish(self._collection.describe())
+        self._collection.remove()
+        self._collection = target
+
     def save(self, folder: str | os.PathLike[str], /) -> None:
         """Copies the collection to a folder; in the folder that it lies in there is nothing to do.
 

@@ -86,6 +86,10 @@ class StoredIndex(ABC):
         """Tells for each id whether the index holds it."""
         return self._stored.held(checked_ids(ids))
 
+    def payloads(self, ids: Sequence[Id]) -> list[Payload | None]:
+        """Reads what is kept with objects: see :meth:`quaterion_models.search.VectorIndex.payloads`."""
+        return self._stored.payloads(checked_ids(ids))
+
     def delete(self, ids: Sequence[Id]) -> int:
         """Removes objects: see :meth:`quaterion_models.search.VectorIndex.delete`."""
         return self._stored.delete(checked_ids(ids))

@@ -52,7 +52,7 @@ class StoredVectors:
         self._dead = 0 if live is None else int(len(live) - live.sum())
         self._open: tuple[NDArray[np.float32], list[bytes]] | None = None
         self._rows_of: dict[Id, int] | None = None
-        self._columns = Columns(self._payloads)
+        self._columns = Columns(self._all_payloads)
 
     @property
     def rows(self) -> int:
@@ -82,6 +82,11 @@ class StoredVectors:
         """Tells for each id whether it is there."""
         rows_of = self._ids()
         return [one in rows_of for one in ids]
+
+    def payloads(self, ids: Sequence[Id]) -> list[dict[str, Any] | None]:
+        """Reads for each id its payload; None where it is not there."""
+        rows = [self._ids().get(one) for one in ids]
+        return [None if row is None else self.object_at(row)[1] for row in rows]
 
     def delete(self, ids: Sequence[Id]) -> int:
         """Deletes the objects that are there, and tells how many."""
@@ -176,7 +181,7 @@ class StoredVectors:
             self._rows_of = rows_of
         return self._rows_of
 
-    def _payloads(self, first: int) -> Iterator[dict[str, Any]]:
+    def _all_payloads(self, first: int) -> Iterator[dict[str, Any]]:
         return (payload for _, payload in _all_parsed(self.lines(first)))
 
 

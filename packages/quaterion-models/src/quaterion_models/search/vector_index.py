@@ -87,6 +87,16 @@ class VectorIndex(Protocol):
     def contains(self, ids: Sequence[Id]) -> list[bool]:
         """Tells for each id whether the index holds it."""
 
+    def payloads(self, ids: Sequence[Id]) -> list[Payload | None]:
+        """Reads what is kept with objects.
+
+        Args:
+            ids: Their ids.
+
+        Returns:
+            For each id its payload, a dictionary of its own; None where the index does not hold it.
+        """
+
     def save(self, folder: str | os.PathLike[str], /) -> None:
         """Writes the index to a folder; killed at any time, it leaves what was saved before."""
 
