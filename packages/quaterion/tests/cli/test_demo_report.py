@@ -3,13 +3,30 @@
 import io
 from pathlib import Path
 
+import torch
 from rich.console import Console
 
 from quaterion.cli.demo_report import print_report
 from quaterion.demo.corpus import Entry, Split
 from quaterion.demo.run import DemoResult
-from quaterion.demo.search import Answer
+from quaterion.demo.search import Answer, SideBySide, Vectors
 from quaterion.functional.bootstrap import Interval
+from quaterion_models import SimilarityModel
+from quaterion_models.encoders import Encoder
+from quaterion_models.heads import EmptyHead
+
+
+class Zeros(Encoder):
+    """Embeds everything alike: the report searches for nothing."""
+
+    trainable = False
+    embedding_size = 2
+
+    def get_collate_fn(self):
+        return len
+
+    def forward(self, batch: int) -> torch.Tensor:
+        return torch.zeros(batch, 2)
 
 
 def entry(name: str) -> Entry:
@@ -27,12 +44,15 @@ def report(**changes: object) -> str:
         entry("package.subpackage.module.AClassOfALongName.and_a_long_method"),
         *[entry(f"m.after_{i}") for i in range(4)],
     ]
+    vectors = Vectors(torch.eye(2), torch.eye(2))
     result = DemoResult(
         entries=[*old, *new],
         split=Split(train=list(range(2500)), validation=list(range(280)), test=list(range(700))),
         before={"mrr": Interval(0.45, 0.42, 0.48), "recall@1": Interval(0.3, 0.2, 0.4)},
         after={"mrr": Interval(0.58, 0.55, 0.61), "recall@1": Interval(0.25, 0.2, 0.3)},
         answers=[Answer("what is [bold]that[/bold]?", old, new)],
+        search=SideBySide(SimilarityModel(Zeros(), EmptyHead(2)), vectors, vectors),
+        reused=False,
         model_folder=Path("quaterion-demo") / "model",
         seconds={"total": 61.4},
     )

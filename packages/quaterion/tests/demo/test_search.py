@@ -3,7 +3,7 @@
 import torch
 
 from quaterion.demo.corpus import Entry
-from quaterion.demo.search import Vectors, answer_questions, score_search
+from quaterion.demo.search import SideBySide, Vectors, answer_questions, score_search
 from quaterion_models import SimilarityModel
 from quaterion_models.encoders import Encoder
 from quaterion_models.heads import EmptyHead, EncoderHead, SwitchHead
@@ -55,7 +55,7 @@ def test_chosen_descriptions_are_searched_among_all_entries() -> None:
 def test_a_question_is_answered_by_the_encoder_alone_and_by_the_trained_model() -> None:
     model = SimilarityModel(Angles(), SwitchHead({"query": Turn(2), "document": EmptyHead(2)}, 2))
     vectors = Vectors(circle(*range(0, 360, 45)), circle(*range(0, 360, 45)))
-    one, two = answer_questions(model, ["4", "94"], entries(8), before=vectors, after=vectors)
+    one, two = answer_questions(SideBySide(model, vectors, vectors), ["4", "94"], entries(8))
     assert one.question == "4"
     # 4 degrees: nearest are 0, 45, 315, 90, 270. Turned by 90 degrees: 90, 135, 45, 180, 0.
     assert [entry.name for entry in one.before] == ["m.f0", "m.f1", "m.f7", "m.f2", "m.f6"]

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from quaterion.demo import minilm
-from quaterion.demo.minilm import find_minilm
+from quaterion.utils.minilm import find_minilm
 
-FIND = "from quaterion.demo.minilm import find_minilm; print(find_minilm())"
+FIND = "from quaterion.utils.minilm import find_minilm; print(find_minilm())"
 
 
 def find_in_new_process(code: str = FIND, **environment: str) -> str:

@@ -1,14 +1,23 @@
 """`quaterion demo`: the first job, from the command line."""
 
 import os
+import sys
+import webbrowser
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from quaterion.cli.errors import EXIT_CODES, command_errors
 
+if TYPE_CHECKING:
+    from quaterion.demo.run import DemoOptions, DemoResult
+    from quaterion.demo.serve import PageServer
+
 __all__ = ["demo"]
+
+DEFAULT_PORT = 8000
 
 # One line for each paragraph: the help is wrapped to the terminal's width.
 HELP = "\n\n".join(
@@ -18,6 +27,7 @@ HELP = "\n\n".join(
         "trains a small head for each side on 7 of 10 descriptions, and searches for the entries of those held out. "
         "Takes about two minutes on two cores; a second run, from the cache, less than one.",
         'Example: quaterion demo --query "count the words in a text" --query "wait for a thread to end"',
+        "With --serve, a search page opens in the end: both searches side by side, on this machine only.",
         EXIT_CODES,
     ]
 )
@@ -36,10 +46,20 @@ def demo(
     ] = None,
     epochs: Annotated[int, typer.Option(min=1, help="How often training goes through the data.")] = 60,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the split and of the training.")] = 0,
+    serve: Annotated[
+        bool, typer.Option("--serve", help="Open a search page in the end, and keep the model where it is finished.")
+    ] = False,
+    port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65535, help="Port of the page on this machine; 0: a free one.", show_default="8000"),
+    ] = None,
+    no_browser: Annotated[bool, typer.Option("--no-browser", help="Open no browser for the page.")] = False,
     limit: Annotated[int | None, typer.Option(min=50, hidden=True, help="Use that many entries only.")] = None,
 ) -> None:
     """See `HELP`, which is what the command shows."""
-    with command_errors(debug=bool(context.obj)):
+    if not serve and (port is not None or no_browser):
+        raise typer.BadParameter("--port and --no-browser are for the search page: add --serve.")
+    with command_errors(debug=bool(context.obj)), ExitStack() as stack:
         _check_writable(out, json)
         typer.echo("Loading ...", err=True)
         # Before torch is imported: threads that wait shall sleep. Spinning, they slow each other down sixfold wherever
@@ -47,12 +67,36 @@ def demo(
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         from quaterion.cli.demo_report import print_report
         from quaterion.demo.run import QUESTIONS, DemoOptions, run_demo
+        from quaterion.demo.serve import PageServer
 
-        options = DemoOptions(out=out, cache=cache, questions=query or QUESTIONS, epochs=epochs, seed=seed, limit=limit)
+        # Before the work: a port in use is told at once.
+        server = stack.enter_context(PageServer(DEFAULT_PORT if port is None else port)) if serve else None
+        options = DemoOptions(
+            out=out, cache=cache, questions=query or QUESTIONS, epochs=epochs, seed=seed, limit=limit, reuse=serve
+        )
         result = run_demo(options)
         if json is not None:
             json.write_text(result.to_json(), encoding="utf-8")
         print_report(result)
+        if server is not None:
+            _serve(server, result, options, browser=not no_browser)
+
+
+def _serve(server: "PageServer", result: "DemoResult", options: "DemoOptions", *, browser: bool) -> None:
+    """Answers the search page until Ctrl-C."""
+    from quaterion.demo.search_page import SearchPage
+
+    if result.reused:
+        typer.echo(f"\nNot trained again: {result.model_folder} holds the model of these settings and this data.")
+    server.open_page(SearchPage(result, options.questions))
+    typer.echo(f"\nSearch page: {server.address} (Ctrl-C stops it)")
+    sys.stdout.flush()
+    try:
+        if browser:
+            webbrowser.open(server.address)
+        server.serve_forever()
+    except KeyboardInterrupt:
+        typer.echo("Stopped.")
 
 
 def _check_writable(out: Path, json: Path | None) -> None:

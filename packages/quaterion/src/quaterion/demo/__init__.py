@@ -2,5 +2,6 @@
 
 Descriptions and entries of the standard library (`corpus`, read by `walker`) are encoded once by a frozen MiniLM
 (`minilm`) into a cache; two heads (`model`) are trained over the cached vectors (`training`); descriptions that
-training never saw are searched among all entries before and after (`search`). `run` puts it together.
+training never saw are searched among all entries before and after (`search`). `run` puts it together;
+`serve` opens a page to search with both (`search_page`, and its files in `page/`).
 """

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,16 @@ import torch
 
 from quaterion.dataset import PairsSimilarityDataLoader, SimilarityPairSample
 from quaterion.demo.corpus import Entry, Split, count_modules, read_standard_library, split_entries
-from quaterion.demo.minilm import find_minilm
+from quaterion.demo.finished import is_finished, write_finished
 from quaterion.demo.model import SearchModel
 from quaterion.demo.model_card import demo_card
-from quaterion.demo.search import Answer, answer_questions, embed_batches, score_search
+from quaterion.demo.search import Answer, SideBySide, answer_questions, embed_batches, score_search
 from quaterion.demo.training import train_best_epoch
 from quaterion.functional.bootstrap import Interval
 from quaterion.train.fit import prepare_batches
+from quaterion.utils.minilm import find_minilm
 from quaterion.utils.progress import progress_bar
+from quaterion_models import SimilarityModel
 
 __all__ = ["DemoOptions", "DemoResult", "run_demo"]
 
@@ -38,6 +41,7 @@ class DemoOptions:
         batch_size: Pairs in a batch: each description chooses among as many entries.
         seed: Seed of the split, of the heads and of the order of batches.
         limit: Use this many entries only, spread over the library; None for all.
+        reuse: Leave out training where `out` holds the finished model of these settings and this data.
         quiet: Show no progress bars.
     """
 
@@ -48,7 +52,14 @@ class DemoOptions:
     batch_size: int = 256
     seed: int = 0
     limit: int | None = None
+    reuse: bool = False
     quiet: bool = False
+
+    @property
+    def training_settings(self) -> dict[str, object]:
+        """What the trained model depends on, besides the data."""
+        made_by = version("quaterion")
+        return {"epochs": self.epochs, "batch_size": self.batch_size, "seed": self.seed, "quaterion": made_by}
 
     def bar(self, description: str, total: int) -> AbstractContextManager[Callable[[int], object]]:
         """Opens a progress bar, or nothing where these options are quiet."""
@@ -65,8 +76,10 @@ class DemoResult:
         before: Scores of the encoder as it was, with their intervals.
         after: Scores of the trained model.
         answers: Answers to the questions.
-        seconds: What each step took.
+        search: Both searches, for further questions.
         model_folder: Where the model is.
+        reused: Whether the model was there already.
+        seconds: What each step took.
     """
 
     entries: list[Entry]
@@ -74,7 +87,9 @@ class DemoResult:
     before: dict[str, Interval]
     after: dict[str, Interval]
     answers: list[Answer]
+    search: SideBySide
     model_folder: Path
+    reused: bool
     seconds: dict[str, float] = field(default_factory=dict)
 
     def to_json(self) -> str:
@@ -113,22 +128,32 @@ def run_demo(options: DemoOptions) -> DemoResult:
             batches = list(prepare_batches(model, everything, device=device, show_progress=not options.quiet))
             vectors_before = embed_batches(model, batches, trained=False)
         before = score_search(vectors_before, split.test)
+        folder = options.out / "model"
+        reused = options.reuse and is_finished(options.out, entries, options.training_settings)
         with clock.measure("train"):
-            _train(model, entries, split, options)
+            if reused:
+                head = SimilarityModel.load(folder).required_head()
+                model.model.required_head().load_state_dict(head.state_dict())
+            else:
+                _train(model, entries, split, options)
         vectors_after = embed_batches(model, batches, trained=True)
         after = score_search(vectors_after, split.test)
         with clock.measure("save"):
-            folder = options.out / "model"
-            model.model.save(folder, card=demo_card(len(entries), split, before, after))
+            if not reused:
+                model.model.save(folder, card=demo_card(len(entries), split, before, after))
+                write_finished(options.out, entries, options.training_settings)
         with clock.measure("answer"):
-            answers = answer_questions(model.model, options.questions, entries, vectors_before, vectors_after)
+            search = SideBySide(model.model, vectors_before, vectors_after)
+            answers = answer_questions(search, options.questions, entries)
     return DemoResult(
         entries=entries,
         split=split,
         before=before,
         after=after,
         answers=answers,
+        search=search,
         model_folder=folder,
+        reused=reused,
         seconds=clock.seconds(),
     )
 

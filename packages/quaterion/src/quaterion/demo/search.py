@@ -15,7 +15,7 @@ from quaterion.train.trainable_model import TrainableModel
 from quaterion_models import SimilarityModel
 from quaterion_models.heads import EmptyHead
 
-__all__ = ["Answer", "Vectors", "answer_questions", "embed_batches", "score_search"]
+__all__ = ["Answer", "SideBySide", "Vectors", "answer_questions", "best_entries", "embed_batches", "score_search"]
 
 TOP = 5
 
@@ -84,30 +84,52 @@ def score_search(vectors: Vectors, numbers: Sequence[int]) -> dict[str, Interval
     return mean_intervals(retrieval_scores(vectors.descriptions[rows], vectors.entries, rows, ks=(1, 10)))
 
 
-def answer_questions(
-    model: SimilarityModel, questions: Sequence[str], entries: Sequence[Entry], before: Vectors, after: Vectors
-) -> list[Answer]:
-    """Answers questions in plain words with the encoder as it was, and with the trained model.
+class SideBySide:
+    """Searches all entries with the encoder as it was, and with the trained model.
 
     Args:
         model: The trained model.
+        before: The entries' vectors by the encoder alone.
+        after: Their vectors by the model.
+    """
+
+    def __init__(self, model: SimilarityModel, before: Vectors, after: Vectors) -> None:
+        untrained = SimilarityModel(model.encoders, EmptyHead(model.get_encoders_output_size(model.encoders)))
+        self._sides = [(one, F.normalize(vectors.entries)) for one, vectors in ((untrained, before), (model, after))]
+
+    def similarities(self, questions: Sequence[str]) -> list[Tensor]:
+        """Cosine similarity of questions and all entries: before training and after, `[Q, N]` each."""
+        return [
+            F.normalize(model.encode_query(list(questions), to_numpy=False)) @ documents.T
+            for model, documents in self._sides
+        ]
+
+
+def answer_questions(search: SideBySide, questions: Sequence[str], entries: Sequence[Entry]) -> list[Answer]:
+    """Answers questions in plain words with the encoder as it was, and with the trained model.
+
+    Args:
+        search: Both searches.
         questions: The questions.
         entries: All entries.
-        before: Their vectors by the encoder alone.
-        after: Their vectors by the model.
 
     Returns:
         An answer to each question.
     """
-    untrained = SimilarityModel(model.encoders, EmptyHead(model.get_encoders_output_size(model.encoders)))
     found = [
-        _best(one.encode_query(list(questions), to_numpy=False), vectors.entries, entries)
-        for one, vectors in ((untrained, before), (model, after))
+        [[entries[number] for number in row] for row in best_entries(similarities).tolist()]
+        for similarities in search.similarities(questions)
     ]
     return [Answer(question, *lists) for question, *lists in zip(questions, *found, strict=True)]
 
 
-def _best(queries: Tensor, documents: Tensor, entries: Sequence[Entry]) -> list[list[Entry]]:
-    similarities = F.normalize(queries) @ F.normalize(documents).T  # [Q, N]
-    best = similarities.topk(min(TOP, len(entries)), dim=1).indices
-    return [[entries[number] for number in row] for row in best.tolist()]
+def best_entries(similarities: Tensor) -> Tensor:
+    """Numbers of the entries that a search shows.
+
+    Args:
+        similarities: Of questions and entries, `[Q, N]`.
+
+    Returns:
+        The five best of each question, best first, `[Q, 5]`; fewer where there are fewer entries.
+    """
+    return similarities.topk(min(TOP, similarities.shape[1]), dim=1).indices

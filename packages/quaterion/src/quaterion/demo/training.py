@@ -1,16 +1,14 @@
 """Training for a fixed number of epochs, of which the best is kept."""
 
-import logging
 import tempfile
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 import torch
 
 from quaterion.dataset import PairsSimilarityDataLoader
 from quaterion.main import Quaterion
-from quaterion.train.lightning import pl
+from quaterion.train.lightning import pl, quiet_lightning
 from quaterion.train.trainable_model import TrainableModel
 
 __all__ = ["train_best_epoch"]
@@ -38,7 +36,7 @@ def train_best_epoch(
     Raises:
         KeyboardInterrupt: The user stopped it.
     """
-    with tempfile.TemporaryDirectory() as folder, _quiet_lightning(), bar("Training (epochs)", epochs) as advance:
+    with tempfile.TemporaryDirectory() as folder, quiet_lightning(), bar("Training (epochs)", epochs) as advance:
         best = pl.callbacks.ModelCheckpoint(folder, monitor="mrr_validation", mode="max", save_weights_only=True)
         trainer = pl.Trainer(
             max_epochs=epochs,
@@ -67,17 +65,3 @@ class _EpochBar(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
         self._advance(1)
-
-
-@contextmanager
-def _quiet_lightning() -> Iterator[None]:
-    """Keeps Lightning from telling which hardware it found, and what will change in its own code."""
-    logger = logging.getLogger("pytorch_lightning")
-    level = logger.level
-    logger.setLevel(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module="pytorch_lightning")
-            yield
-    finally:
-        logger.setLevel(level)
