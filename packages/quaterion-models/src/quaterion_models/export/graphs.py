@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from quaterion_models.encoders.encoder import Encoder
 from quaterion_models.encoders.switch_encoder import SwitchEncoder
+from quaterion_models.export.fusion import fuse_attention
 from quaterion_models.export.inputs import EncoderGraph, EncoderInput, describe_input
 from quaterion_models.export.quiet import silence
 from quaterion_models.extras import require
@@ -138,6 +139,7 @@ def trace(plan: GraphPlan, *, normalize: bool, dimensions: int | None) -> Any:
             f"the graph has {model.ByteSize() / 2**30:.1f} GiB, and an ONNX file holds 2. Export a smaller model"
         )
     _remove_traces(model)
+    fuse_attention(model)
     return model
 
 
@@ -199,7 +201,7 @@ def _plain(head: EncoderHead) -> EncoderHead:
 
 
 def _use_plain_attention(module: nn.Module) -> None:
-    """Sets models of transformers to attention without fused operators: onnxruntime runs its graph faster."""
+    """Sets models of transformers to attention without fused operators: its nodes are those that are fused here."""
     for part in module.modules():
         setter = getattr(part, "set_attn_implementation", None)
         if callable(setter):

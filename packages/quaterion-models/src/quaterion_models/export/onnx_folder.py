@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from quaterion_models.export.check_objects import objects_for
 from quaterion_models.export.comparison import ExportedModel, compare, float32_copy, have_length_1, vectors_of
+from quaterion_models.export.fusion import join_products
 from quaterion_models.export.graphs import GraphPlan, plan_graphs, trace
 from quaterion_models.export.readme import runtime_readme
 from quaterion_models.export.weights import halve_weights, quantize_weights
@@ -166,6 +167,7 @@ def is_exported_folder(path: Path) -> bool:
 def _graph(plan: GraphPlan, precision: Precision, normalize: bool, dimensions: int | None) -> Any:
     graph = trace(plan, normalize=normalize, dimensions=dimensions)
     if precision == "int8":
+        join_products(graph)  # what they share is brought to integers once
         quantize_weights(graph)
     elif precision == "float16":
         halve_weights(graph)
