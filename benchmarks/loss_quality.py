@@ -26,7 +26,6 @@ from quaterion.dataset import (
     SimilarityPairSample,
     group_ids,
 )
-from quaterion.demo.minilm import find_minilm
 from quaterion.eval.group import RetrievalPrecision, RetrievalRPrecision
 from quaterion.loss import (
     ArcFaceLoss,
@@ -50,6 +49,7 @@ from quaterion.loss import (
 )
 from quaterion.train import TrainableModel, prepare_batches
 from quaterion.train.cache import CacheConfig
+from quaterion.utils.minilm import find_minilm
 from quaterion_models.encoders import SentenceTransformerEncoder
 from quaterion_models.heads import EncoderHead, SkipConnectionHead
 

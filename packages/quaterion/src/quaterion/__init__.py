@@ -9,10 +9,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from quaterion.main import Quaterion
     from quaterion.train.trainable_model import TrainableModel
+    from quaterion.tuning.tune import tune
 
-__all__ = ["Quaterion", "TrainableModel"]
+__all__ = ["Quaterion", "TrainableModel", "tune"]
 
-_WHERE = {"Quaterion": "quaterion.main", "TrainableModel": "quaterion.train.trainable_model"}
+_WHERE = {
+    "Quaterion": "quaterion.main",
+    "TrainableModel": "quaterion.train.trainable_model",
+    "tune": "quaterion.tuning.tune",
+}
 
 
 def __getattr__(name: str) -> Any:

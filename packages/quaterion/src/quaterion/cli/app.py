@@ -5,21 +5,31 @@ from typing import Annotated
 import typer
 
 from quaterion.cli.cache import cache
+from quaterion.cli.classify import CLASSIFY, classify
 from quaterion.cli.convert_model import CONVERT_MODEL, convert_model
 from quaterion.cli.demo import HELP, demo
 from quaterion.cli.errors import EXIT_CODES
 from quaterion.cli.evaluate import EVALUATE, evaluate
 from quaterion.cli.export import EXPORT, export
+from quaterion.cli.index import INDEX, index
+from quaterion.cli.match import MATCH, match
 from quaterion.cli.report import REPORT, report
+from quaterion.cli.search import SEARCH, search
+from quaterion.cli.tune import TUNE, tune
 
 __all__ = ["app", "main"]
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.command(help=HELP)(demo)
+app.command(help=TUNE)(tune)
 app.command(help=EVALUATE)(evaluate)
 app.command(help=REPORT)(report)
 app.command("convert-model", help=CONVERT_MODEL)(convert_model)
 app.command(help=EXPORT)(export)
+app.command(help=CLASSIFY)(classify)
+app.command(help=MATCH)(match)
+app.command(help=INDEX)(index)
+app.command(help=SEARCH)(search)
 app.add_typer(cache)
 
 

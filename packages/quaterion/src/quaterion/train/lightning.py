@@ -1,5 +1,6 @@
 """The one place that imports Lightning."""
 
+import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,7 +8,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 
-__all__ = ["check_trainer", "pl", "without_misplaced_warnings"]
+__all__ = ["check_trainer", "pl", "quiet_lightning", "without_misplaced_warnings"]
 
 
 @contextmanager
@@ -21,6 +22,20 @@ def without_misplaced_warnings() -> Iterator[None]:
         # Its own code, on today's torch.
         warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
         yield
+
+
+@contextmanager
+def quiet_lightning() -> Iterator[None]:
+    """Keeps Lightning from telling which hardware it found, and what will change in its own code."""
+    logger = logging.getLogger("pytorch_lightning")
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="pytorch_lightning")
+            yield
+    finally:
+        logger.setLevel(level)
 
 
 def check_trainer(trainer: Any) -> None:

@@ -19,6 +19,12 @@ def test_a_list_and_a_generator_of_dictionaries_give_samples():
     assert contents(ROWS) == contents(dict(row) for row in ROWS) == [("one", "a"), ("two", "b")]
 
 
+def test_a_table_stays_as_it_is():
+    table = open_table(ROWS)
+    assert open_table(table) is table
+    assert contents(table) == contents(ROWS)
+
+
 def test_objects_that_are_no_texts_come_through_as_they_are():
     image = object()
     assert read_samples([{"text": image, "group": ("a", 1)}])[0].obj is image

@@ -29,7 +29,7 @@ def open_table(source: Any, format: FileFormat | None = None) -> Table:  # noqa:
 
     Args:
         source: Path of a file, an iterable of dictionaries, a frame of pandas or polars, a table of pyarrow, or a data
-            set of Hugging Face `datasets`.
+            set of Hugging Face `datasets`; or a table, which stays as it is.
         format: Format of a file; None to tell it by the suffix.
 
     Raises:
@@ -41,7 +41,7 @@ def open_table(source: Any, format: FileFormat | None = None) -> Table:  # noqa:
         return _file_table(Path(source), format)
     if format is not None:
         raise ValueError(f"format={format!r} is for files, and the data is a {type(source).__name__}. Leave it out.")
-    return _memory_table(source)
+    return source if isinstance(source, Table) else _memory_table(source)
 
 
 def _file_table(path: Path, format: FileFormat | None) -> Table:  # noqa: A002

@@ -1,0 +1,74 @@
+"""Whether one recipe beats another beyond noise, from scores over the same folds."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from quaterion.functional.bootstrap import Interval, bootstrap_mean, percentile_interval, resampled
+from quaterion.tuning.scoring import Score, mean_score, statistic_of
+
+__all__ = ["Gain", "gain_over"]
+
+RESAMPLES = 500
+
+
+class Gain(NamedTuple):
+    """How much better one recipe is than another on objects that neither learned from.
+
+    Args:
+        metric: Difference of the metric, after minus before.
+        evidence: Mean difference of what is compared for each query or of all pairs, with its interval of 95 %.
+        real: Whether the interval lies above 0, and the metric is higher too.
+    """
+
+    metric: float
+    evidence: Interval
+    real: bool
+
+
+def gain_over(before: Sequence[Score], after: Sequence[Score], *, metric: str, seed: int = 0) -> Gain:
+    """Compares two recipes.
+
+    Where the metric is a mean over queries, the difference of each query's log-likelihood is resampled. Most queries
+    are right, or wrong, with both recipes, and say nothing in a comparison of accuracies; their likelihoods do. Where
+    labels mean nothing, neither recipe can have a likelihood above the other's but by chance.
+
+    Args:
+        before: Scores of one recipe, one for each fold.
+        after: Scores of the other over the same folds.
+        metric: The metric.
+        seed: Seed of the resampling.
+    """
+    difference = mean_score(after) - mean_score(before)
+    if after[0].scored is None:
+        values = [_likelihood(b) - _likelihood(a) for a, b in zip(before, after, strict=True)]
+        evidence = bootstrap_mean(torch.cat(values), seed=seed, resamples=RESAMPLES)
+    else:
+        evidence = _difference_of_statistics(before, after, metric, difference, seed)
+    return Gain(difference, evidence, evidence.low > 0 and difference > 0)
+
+
+def _likelihood(score: Score) -> Tensor:
+    assert score.likelihood is not None  # noqa: S101 - scores of queries have it
+    return score.likelihood
+
+
+def _difference_of_statistics(
+    before: Sequence[Score], after: Sequence[Score], metric: str, difference: float, seed: int
+) -> Interval:
+    statistic = statistic_of(metric)
+    sizes = [len(_scored(score)[0]) for score in after]
+    resamples = torch.zeros(RESAMPLES, dtype=torch.float64)
+    for number, folds in enumerate(zip(before, after, strict=True)):
+        of_both = [partial(statistic, *_scored(score)) for score in folds]
+        values = resampled(of_both, sizes[number], resamples=RESAMPLES, seed=seed + number)
+        resamples += (values[1] - values[0]).double() * sizes[number] / sum(sizes)
+    return percentile_interval(difference, resamples)
+
+
+def _scored(score: Score) -> tuple[Tensor, Tensor]:
+    assert score.scored is not None  # noqa: S101 - scores of scored pairs have it
+    return score.scored

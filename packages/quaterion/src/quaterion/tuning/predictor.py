@@ -1,0 +1,147 @@
+"""The classifier that goes with a tuned model, calibrated on objects that its training did not see."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from quaterion.tuning.outcome import Outcome
+from quaterion.tuning.scoring import NEIGHBOURS, TEMPERATURE
+from quaterion.tuning.training import TrainedHead
+from quaterion.tuning.vectors import EncodedSamples
+from quaterion_models import SimilarityModel
+from quaterion_models.encoders import Encoder
+from quaterion_models.predict import Classifier, Matcher, calibrate_confidence, calibrate_matcher, calibrate_threshold
+from quaterion_models.predict.calibration import ThresholdCalibration
+
+__all__ = ["Calibrated", "calibrated_settings", "classifier_of", "servable_model"]
+
+KEPT = 0.95
+"""Share of the objects of known groups that the threshold for "none of these" keeps."""
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """Settings of a classifier, and what they did on objects held out.
+
+    Args:
+        settings: Arguments of `Classifier`.
+        known_kept: Share of objects of known groups that the threshold keeps; None where there is none.
+        unknown_recognised: Share of objects that it turns away when their own group is hidden.
+    """
+
+    settings: dict[str, Any]
+    known_kept: float | None = None
+    unknown_recognised: float | None = None
+
+
+def servable_model(encoders: dict[str, Encoder], trained: TrainedHead) -> SimilarityModel:
+    """A model of encoders, a head, and class weights where there are some.
+
+    Args:
+        encoders: Encoders by name.
+        trained: Head and class weights.
+    """
+    model = SimilarityModel(encoders, trained.head).eval()
+    if trained.class_weights is not None:
+        model.class_weights = trained.class_weights
+        model.labels = list(trained.class_weights.labels)
+    return model
+
+
+def classifier_of(model: SimilarityModel, examples: EncodedSamples, settings: dict[str, Any]) -> Classifier:
+    """A classifier by labelled examples, and by the model's class weights where it has some.
+
+    Args:
+        model: The model.
+        examples: Labelled examples.
+        settings: Arguments of `Classifier`.
+    """
+    index = examples.label_index()
+    embeddings = examples.embed(model.required_head())[0].cpu()
+    method = "knn" if model.class_weights is None else "both"
+    return Classifier(
+        model, index.labels, examples=embeddings, groups=index(examples.groups), **{"method": method, **settings}
+    )
+
+
+def default_settings() -> dict[str, Any]:
+    """Settings of a classifier that nothing was calibrated for."""
+    return {"k": NEIGHBOURS, "temperature": TEMPERATURE}
+
+
+def calibrated_settings(outcome: Outcome, *, with_threshold: bool = True) -> Calibrated:
+    """Calibrates on the parts that were held out: every part has a say, and is judged by the others' choice too.
+
+    Args:
+        outcome: What the search found.
+        with_threshold: Whether to look for a threshold.
+    """
+    held_out = []
+    for fold, trained in zip(outcome.folds, outcome.heads, strict=True):
+        train, rest = fold.encoded(two_sided=outcome.recipe.two_sided)
+        classifier = classifier_of(servable_model(outcome.choice.encoders, trained), train, default_settings())
+        kept = [place for place, sample in enumerate(rest.samples) if sample.group in set(classifier.labels)]
+        embeddings, labels = rest.embed(trained.head)[0].cpu()[kept], [rest.samples[place].group for place in kept]
+        if labels and len(classifier.labels) > 1:
+            held_out.append((classifier, embeddings, labels))
+    if not held_out:
+        return Calibrated(default_settings())
+    nominees = [default_settings(), *(calibrate_confidence(*one).settings for one in held_out)]
+    best = max(nominees, key=lambda settings: sum(_log_likelihood(one, settings) for one in held_out))
+    if not with_threshold:
+        return Calibrated(best)
+    thresholds = [calibrate_threshold(*one, keep=KEPT) for one in held_out]
+    return Calibrated(
+        {**best, "threshold": _mean(thresholds, "threshold")},
+        _mean(thresholds, "known_kept"),
+        _mean(thresholds, "unknown_recognised"),
+    )
+
+
+def matcher_of(model: SimilarityModel, outcome: Outcome) -> Matcher | None:
+    """A matcher with the threshold of the best F1 on pairs that were held out; None where none of them matches.
+
+    Args:
+        model: The model.
+        outcome: What the search found.
+    """
+    similarities, matches = [], []
+    for fold, trained in zip(outcome.folds, outcome.heads, strict=True):
+        _, rest = fold.encoded(two_sided=outcome.recipe.two_sided)
+        anchors, partners = rest.embed(trained.head)[:2]
+        similarities.append(F.cosine_similarity(anchors, partners).cpu())
+        matches.append(torch.tensor([sample.score > 0 for sample in rest.samples]))
+    if not matches or not bool(torch.cat(matches).any()):
+        return None
+    found = calibrate_matcher(torch.cat(similarities), torch.cat(matches))
+    return Matcher(model, found.threshold, calibration=found)
+
+
+def _mean(found: Sequence[ThresholdCalibration], name: str) -> float:
+    return float(sum(getattr(one, name) * one.objects for one in found) / sum(one.objects for one in found))
+
+
+def _log_likelihood(one: tuple[Classifier, Tensor, list[Any]], settings: dict[str, Any]) -> float:
+    classifier, embeddings, labels = one
+    probabilities = classifier.replace(**settings).probabilities(embeddings)
+    own = probabilities.gather(1, classifier.label_places(labels)[:, None])
+    return float(own.double().clamp(min=1e-3).log().sum())
+
+
+def is_correct(classifier: Classifier, embeddings: Tensor, labels: Sequence[Any]) -> Tensor:
+    """Whether each object's most probable group is its own; of a group that nobody labelled, none is.
+
+    Args:
+        classifier: The classifier.
+        embeddings: `[Q, D]`.
+        labels: The label of each.
+
+    Returns:
+        bool `[Q]`.
+    """
+    taken = classifier.probabilities(embeddings).argmax(dim=1).tolist()
+    return torch.tensor([classifier.labels[place] == label for place, label in zip(taken, labels, strict=True)])

@@ -1,0 +1,238 @@
+"""Successive halving: many recipes for a few epochs, the better ones for more, the best for all."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from quaterion.tuning.journal import Journal
+from quaterion.tuning.recipe import Recipe
+from quaterion.tuning.scoring import Score, mean_choice, mean_score, score_head
+from quaterion.tuning.training import TrainedHead, train_head
+from quaterion.tuning.vectors import EncodedSamples, SampleVectors
+
+__all__ = ["Fold", "Rung", "Search", "Trial", "best_of", "score_on", "train_on"]
+
+
+@dataclass
+class Fold:
+    """A part to learn from and a part to score on.
+
+    Args:
+        vectors: What encodes them.
+        train: Samples to learn from.
+        held_out: Samples to score on.
+    """
+
+    vectors: SampleVectors
+    train: Sequence[object]
+    held_out: Sequence[object]
+    _encoded: dict[bool, tuple[EncodedSamples, EncodedSamples]] = field(default_factory=dict)
+
+    def encoded(self, *, two_sided: bool) -> tuple[EncodedSamples, EncodedSamples]:
+        """Both parts, encoded.
+
+        Args:
+            two_sided: Whether the head has two sides.
+        """
+        if two_sided not in self._encoded:
+            parts = [self.vectors.encode(part, two_sided=two_sided) for part in (self.train, self.held_out)]
+            self._encoded[two_sided] = (parts[0], parts[1])
+        return self._encoded[two_sided]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One recipe and how it scored.
+
+    Args:
+        number: Its place among the candidates; 0 is the untouched encoder.
+        recipe: The recipe, with the epochs that it was trained for.
+        encoder: Name of the encoder, or of the encoders that are joined.
+        share: Share of the full training that it got.
+        scores: One for each fold that was looked at.
+        seconds: What it took.
+        finished: Whether it went through all rungs.
+    """
+
+    number: int
+    recipe: Recipe
+    encoder: str
+    share: float
+    scores: Sequence[Score]
+    seconds: float
+    finished: bool
+
+    @property
+    def value(self) -> float:
+        """The metric, mean over the folds."""
+        return mean_score(self.scores)
+
+    @property
+    def choice(self) -> float:
+        """What it is chosen by; larger is better."""
+        return mean_choice(self.scores)
+
+
+@dataclass(frozen=True)
+class Rung:
+    """One round of halving.
+
+    Args:
+        share: Share of its epochs that each recipe is trained for.
+        keep: Share of the candidates that get here.
+        time: Share of the budget that may be used up when it ends.
+        folds: Most folds that it looks at.
+    """
+
+    share: float
+    keep: float
+    time: float
+    folds: int
+
+
+RUNGS = (Rung(0.2, 1.0, 0.4, 2), Rung(0.5, 1 / 3, 0.7, 3), Rung(1.0, 1 / 8, 1.0, 5))
+
+
+class TimeUpError(Exception):
+    """The budget is used up in the middle of a training."""
+
+
+class Search:
+    """Tries recipes on one encoder.
+
+    Args:
+        encoder: Its name, for tables.
+        folds: What to train and score on; one at least.
+        metric: One of `scoring.METRICS`' values.
+        unseen: Whether the groups held out are others than those trained on.
+        journal: What was tried before.
+        deadline: When to stop, on the clock of `time.monotonic`.
+        first_number: Number of the first candidate.
+        tell: Called with all trials after each one.
+    """
+
+    def __init__(
+        self,
+        encoder: str,
+        folds: Sequence[Fold],
+        *,
+        metric: str,
+        unseen: bool,
+        journal: Journal,
+        deadline: float,
+        first_number: int = 0,
+        tell: Callable[[Sequence[Trial]], object] = len,
+    ) -> None:
+        self._encoder, self._folds = encoder, folds
+        self._metric, self._unseen, self._journal = metric, unseen, journal
+        self._start, self._deadline = time.monotonic(), deadline
+        self._number, self._tell = first_number, tell
+        self.trials: dict[int, Trial] = {}
+        """The last trial of each candidate, by number."""
+        self.stopped = ""
+        """Why it ended early, if it did."""
+
+    def score_untouched(self) -> Trial:
+        """Scores the encoder as it is: candidate 0 of the encoder."""
+        scores, seconds = self._scores(Recipe(), len(self._folds), by=float("inf"))
+        return self._keep(self._number, Recipe(), 1.0, scores, seconds, finished=True)
+
+    def halve(self, recipes: Sequence[Recipe]) -> None:
+        """Runs all rungs over recipes, as far as time allows.
+
+        Args:
+            recipes: The candidates.
+        """
+        first = max(self.trials, default=self._number - 1) + 1
+        left = dict(enumerate(recipes, start=first))
+        for rung in RUNGS:
+            kept = max(1, round(len(recipes) * rung.keep))
+            order = sorted(left, key=lambda one: -self.trials[one].choice if one in self.trials else 0)
+            left = {one: left[one] for one in order[:kept]}
+            for number, recipe in left.items():
+                if not self._try(number, recipe, rung):
+                    break
+            # Those that were not reached in time do not go on.
+            left = {one: recipe for one, recipe in left.items() if one in self.trials}
+            if not left or time.monotonic() >= self._deadline:
+                break
+
+    def _try(self, number: int, recipe: Recipe, rung: Rung) -> bool:
+        last = rung.share == 1.0
+        by = self._deadline if last else self._start + rung.time * (self._deadline - self._start)
+        if time.monotonic() >= by:
+            self.stopped = "the time is used up"
+            return False
+        shortened = recipe.with_epochs(rung.share)
+        try:
+            scores, seconds = self._scores(shortened, min(rung.folds, len(self._folds)), by=self._deadline)
+        except TimeUpError:
+            self.stopped = "the time is used up"
+            return False
+        self._keep(number, recipe, rung.share, scores, seconds, finished=last)
+        return True
+
+    def _scores(self, recipe: Recipe, count: int, *, by: float) -> tuple[list[Score], float]:
+        scores, total = [], 0.0
+        for place, fold in enumerate(self._folds[:count]):
+            known = self._journal.find(recipe, place)
+            if known is None:
+                started = time.monotonic()
+                score = score_on(train_on(recipe, fold, by=by), recipe, fold, metric=self._metric, unseen=self._unseen)
+                known = score, time.monotonic() - started
+                self._journal.add(recipe, place, *known)
+            scores.append(known[0])
+            total += known[1]
+        return scores, total
+
+    def _keep(
+        self, number: int, recipe: Recipe, share: float, scores: Sequence[Score], seconds: float, *, finished: bool
+    ) -> Trial:
+        seconds += self.trials[number].seconds if number in self.trials else 0.0
+        trial = Trial(number, recipe, self._encoder, share, scores, seconds, finished)
+        self.trials[number] = trial
+        self._tell(list(self.trials.values()))
+        return trial
+
+
+def train_on(recipe: Recipe, fold: Fold, *, by: float = float("inf")) -> TrainedHead:
+    """Trains a head on the part of a fold that is to learn from.
+
+    Args:
+        recipe: The recipe.
+        fold: Both parts.
+        by: When to give up, on the clock of `time.monotonic`.
+
+    Raises:
+        TimeUpError: The time was up.
+    """
+
+    def check_time() -> None:
+        if time.monotonic() >= by:
+            raise TimeUpError
+
+    train, _ = fold.encoded(two_sided=recipe.two_sided)
+    return train_head(recipe, train, size=fold.vectors.size, device=fold.vectors.device, check_time=check_time)
+
+
+def score_on(trained: TrainedHead, recipe: Recipe, fold: Fold, *, metric: str, unseen: bool) -> Score:
+    """Scores a head on the part of a fold that was held out.
+
+    Args:
+        trained: The head.
+        recipe: The recipe that it was trained by.
+        fold: Both parts.
+        metric: The metric.
+        unseen: Whether the groups held out are others than those trained on.
+    """
+    return score_head(trained, *fold.encoded(two_sided=recipe.two_sided), metric=metric, unseen=unseen)
+
+
+def best_of(trials: Sequence[Trial]) -> Trial:
+    """The best trial: of those that went through all rungs, if there are any; of equal ones the first.
+
+    Args:
+        trials: One at least.
+    """
+    most = max(trial.share for trial in trials)
+    return max((trial for trial in trials if trial.share == most), key=lambda trial: (trial.choice, -trial.number))

@@ -1,0 +1,79 @@
+"""What a search is about: the form of the data, what is maximised, and how parts are held out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from quaterion.tuning.data import TuningData
+from quaterion.tuning.scoring import METRICS
+from quaterion.tuning.search import Fold
+from quaterion.tuning.splits import make_folds
+from quaterion.tuning.vectors import SampleVectors
+
+__all__ = ["TuningTask"]
+
+SEARCHED = 4000
+"""Samples that folds are made of: with more trainings get slow, with fewer scores are a matter of luck."""
+
+
+@dataclass(frozen=True)
+class TuningTask:
+    """The task that a data set poses.
+
+    Args:
+        data: The data.
+        unseen_groups: Whether whole groups are held out.
+        seed: Seed of the folds.
+
+    Attributes:
+        kind: "groups", "pairs", "scored pairs", or "match pairs" where all scores are 0 or 1.
+        metric: What is maximised.
+    """
+
+    data: TuningData
+    unseen_groups: bool
+    seed: int
+
+    @property
+    def kind(self) -> str:
+        """Which recipes and which metric suit the data."""
+        if self.data.form != "scored pairs":
+            return self.data.form
+        return "match pairs" if all(sample.score in (0, 1) for sample in self.data.train) else "scored pairs"
+
+    @property
+    def metric(self) -> str:
+        """What is maximised."""
+        return METRICS[self.kind]
+
+    def everything(self) -> list[Any]:
+        """All samples that the final training learns from."""
+        return [*self.data.train, *(self.data.validation or ())]
+
+    def search_folds(self, vectors: SampleVectors) -> list[Fold]:
+        """Parts to train and to score on while searching; none where there is nothing to hold out.
+
+        Args:
+            vectors: What encodes them.
+        """
+        if self.data.validation is not None:
+            return [Fold(vectors, self.data.train, self.data.validation)]
+        count = len(self.data.train)
+        if count >= SEARCHED:
+            return self._folds(vectors, self.data.train, 1, seed=self.seed, share=0.2)
+        return self._folds(vectors, self.data.train, min(5, max(2, round(SEARCHED / count))), seed=self.seed)
+
+    def check_folds(self, vectors: SampleVectors) -> list[Fold]:
+        """Other parts, on which the best recipe is compared with the untouched encoder; together they are everything.
+
+        Args:
+            vectors: What encodes them.
+        """
+        samples = self.everything()
+        return self._folds(vectors, samples, 3 if len(samples) >= SEARCHED / 2 else 5, seed=self.seed + 1)
+
+    def _folds(
+        self, vectors: SampleVectors, samples: Sequence[Any], count: int, *, seed: int, share: float | None = None
+    ) -> list[Fold]:
+        parts = make_folds(samples, self.data.form, count, unseen_groups=self.unseen_groups, seed=seed, share=share)
+        return [Fold(vectors, [samples[i] for i in kept], [samples[i] for i in held_out]) for kept, held_out in parts]
