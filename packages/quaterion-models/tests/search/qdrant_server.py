@@ -81,7 +81,7 @@ def qdrant_server() -> Iterator[str]:
 
         def answer(self):
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            found = re.fullmatch(r"/collections/(\w+)([\w/]*)(\?.*)?", self.path)
+            found = re.fullmatch(r"/collections/([\w-]+)([\w/]*)(\?.*)?", self.path)
             for method, path, call in ROUTES:
                 if found and (method, path) == (self.command, found[2]):
                     result = plain(call(client, found[1], json.loads(body) if body else {}))

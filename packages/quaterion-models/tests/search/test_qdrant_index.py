@@ -1,6 +1,8 @@
 import pickle
 import socket
 import sqlite3
+import subprocess
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
@@ -91,7 +93,7 @@ def test_a_field_that_qdrant_cannot_name_is_refused_in_a_filter():
 
 
 def test_a_copy_that_did_not_come_to_its_end_is_not_loaded_and_is_replaced(tmp_path, monkeypatch):
-    index = filled(":memory:", rows=600)
+    index = filled(":memory:", rows=300)
     collection = type(index._collection)
     original = collection.upsert
     calls = []
@@ -112,8 +114,8 @@ def test_a_copy_that_did_not_come_to_its_end_is_not_loaded_and_is_replaced(tmp_p
     with pytest.raises(ValueError, match="has a collection 'quaterion' already. Choose another folder"):
         index.save(tmp_path / "copy")
     copy = open_index(tmp_path / "copy")
-    assert len(copy) == 600
-    assert len(copy.search(vectors(1), 600, {"row": {"lt": 10}})[0]) == 10
+    assert len(copy) == 300
+    assert len(copy.search(vectors(1), 300, {"row": {"lt": 10}})[0]) == 10
     copy.close()
 
 
@@ -145,7 +147,21 @@ class Evil:
         return exec, ("import pathlib; pathlib.Path('run').touch()",)
 
 
-@pytest.mark.parametrize("record", [pickle.dumps(Evil()), b"junk", b"", "text", None])
+def test_no_spelling_of_the_table_hides_what_would_run_code(folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with sqlite3.connect(folder / "collection" / "quaterion" / "storage.sqlite") as database:
+        database.execute("DROP TABLE points")
+        database.execute("CREATE TABLE POINTS (id TEXT PRIMARY KEY, point BLOB)")
+        database.execute("INSERT INTO points VALUES ('x', ?)", (pickle.dumps(Evil()),))
+    database.close()
+    with pytest.raises(IndexFolderError, match="is not opened"):
+        QdrantIndex.load(folder)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "record", [pickle.dumps(Evil()), b"junk", b"", b"0", b"\x80\x04\x8e" + b"\xff" * 8, "text", None]
+)
 def test_a_folder_that_would_run_code_is_not_opened(folder, tmp_path, monkeypatch, record):
     monkeypatch.chdir(tmp_path)
     with sqlite3.connect(folder / "collection" / "quaterion" / "storage.sqlite") as database:
@@ -155,6 +171,79 @@ def test_a_folder_that_would_run_code_is_not_opened(folder, tmp_path, monkeypatc
         with pytest.raises(IndexFolderError, match="is not opened"):
             opening(folder)
     assert not (tmp_path / "run").exists()
+
+
+CUT_OFF = """
+import os, sqlite3, sys
+database = sqlite3.connect(sys.argv[1], isolation_level=None)
+database.execute("PRAGMA cache_size = 1")  # so that it writes before the transaction has ended
+database.execute("BEGIN")
+database.executemany("INSERT INTO points VALUES (?, ?)", [(str(row), b"x" * 5000) for row in range(100)])
+os._exit(1)
+"""
+
+
+def test_what_a_killed_process_has_half_written_is_taken_back(folder):
+    database = folder / "collection" / "quaterion" / "storage.sqlite"
+    subprocess.run([sys.executable, "-c", CUT_OFF, database], check=False)
+    assert database.with_name("storage.sqlite-journal").stat().st_size > 0
+    index = QdrantIndex.load(folder)
+    assert index.contains([f"id {row}" for row in range(21)]) == [True] * 20 + [False]
+    index.close()
+
+
+def test_a_collection_that_was_killed_before_it_had_a_table_is_made_again(folder):
+    (folder / "collection" / "new").mkdir()
+    (folder / "collection" / "new" / "storage.sqlite").touch()
+    for opening in (QdrantIndex.load, lambda place: filled(place, collection="new")):
+        index = opening(folder)
+        assert len(index) == 20
+        index.close()
+
+
+@pytest.mark.parametrize("names", [[], [".lock"], ["meta.json"], ["meta.json", ".lock", "meta.json.tmp"]])
+def test_a_folder_in_which_qdrant_was_killed_at_once_is_as_good_as_none(tmp_path, names):
+    for name in names:
+        (tmp_path / name).touch()
+    with pytest.raises(IndexFolderError, match=r"there is no meta\.json|meta\.json is damaged: Expecting value"):
+        QdrantIndex.load(tmp_path)
+    filled(tmp_path).close()
+    index = QdrantIndex.load(tmp_path)
+    assert len(index) == 20
+    index.close()
+
+
+@pytest.mark.parametrize(
+    "meta", [b"[]", b"{}", b'{"collections": {"a": 3}}', b'{"collections"', b"\xff", b"[" * 100000]
+)
+def test_a_damaged_list_of_collections_is_named(tmp_path, meta):
+    (tmp_path / "meta.json").write_bytes(meta)
+    for opening in (open_index, lambda place: QdrantIndex(place, 4)):
+        with pytest.raises(IndexFolderError, match=r"meta\.json is damaged: .*Make the index again"):
+            opening(tmp_path)
+    assert (tmp_path / "meta.json").read_bytes() == meta
+
+
+def test_a_collection_whose_removal_was_cut_off_is_not_taken_for_an_empty_index(folder, monkeypatch):
+    new = filled(folder, rows=3, collection="new")
+
+    def delete_half(client, collection_name):
+        (folder / "collection" / collection_name / "storage.sqlite").unlink()
+        raise OSError("power cut")
+
+    monkeypatch.setattr(qdrant_client.QdrantClient, "delete_collection", delete_half)
+    with pytest.raises(OSError, match="power cut"):
+        new.move("quaterion")
+    new.close()
+    monkeypatch.undo()
+    with pytest.raises(IndexFolderError, match="is an unfinished copy. Save the index again, or go on with"):
+        open_index(folder)
+    new = QdrantIndex.load(folder, collection="new")
+    new.move("quaterion")
+    new.close()
+    index = open_index(folder)
+    assert len(index) == 3
+    index.close()
 
 
 def test_links_in_a_folder_are_not_followed(folder, tmp_path):

@@ -19,7 +19,14 @@ def serve_once(folder: Path) -> tuple[int, str]:
     """Starts the page, asks for it and stops it with Ctrl-C; gives the exit code and what was printed."""
     command = [*COMMAND, "--serve", "--port", "0", "--no-browser"]
     with subprocess.Popen(
-        command, cwd=folder, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        command,
+        cwd=folder,
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        # Jobs in the background ignore Ctrl-C, and so would what they start.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         assert process.stdout is not None
         printed = ""

@@ -47,7 +47,7 @@ def test_it_tells_what_it_did_and_does_nothing_the_second_time(model: Path, data
     index = open_index(tmp_path / "index")
     assert isinstance(index, ExactIndex)
     hit = index.search([[4.0, 1.0]], k=1, filter={"year": {"gte": 2004}})[0][0]
-    assert (hit.id, hit.payload) == ("row 4", {"year": 2004})
+    assert (hit.id, hit.payload["year"]) == ("row 4", 2004)
     again = quaterion(model, data, "--text", "vector", "--id", "name", "--into", tmp_path / "index")
     assert "0 objects were encoded, 5 were there already." in again.stdout
 
@@ -112,6 +112,45 @@ def test_a_folder_that_cannot_be_written(model: Path, data: Path) -> None:
     done = quaterion(model, data, "--text", "vector", "--into", "/proc/index")
     assert done.exit_code == 1
     assert "Error:" in done.stderr
+
+
+LIMITED = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))  # what a full disk does, to each file
+from quaterion.cli.app import main
+main()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="needs limits of a process")
+@pytest.mark.parametrize("kind", ["exact", "faiss"])
+def test_a_full_disk_leaves_what_was_saved_before(model: Path, data: Path, tmp_path: Path, kind: str) -> None:
+    if kind == "faiss":
+        pytest.importorskip("faiss")
+    arguments = ["index", model, data, "--text", "vector", "--into", tmp_path / "index", "--kind", kind]
+    assert quaterion(*arguments[1:]).exit_code == 0
+    before = {path.name: path.read_bytes() for path in (tmp_path / "index").iterdir()}
+    rows = [{"vector": [float(place), 2.0], "name": "more", "year": place} for place in range(3000)]
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED, *map(str, arguments)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "Error: File too large" in done.stderr
+    assert "Traceback (most" not in done.stderr
+    assert {path.name: path.read_bytes() for path in (tmp_path / "index").iterdir()} == before
+    assert "3,000 objects were encoded, 0 were there already." in quaterion(*arguments[1:]).stdout
+    assert len(open_index(tmp_path / "index")) == 3005
+
+
+def test_a_device_is_where_the_model_computes(model: Path, data: Path, tmp_path: Path) -> None:
+    arguments = [model, data, "--text", "vector", "--into", tmp_path / "index", "--device"]
+    done = quaterion(*arguments, "moon")
+    assert done.exit_code == 1
+    assert "at start of device string: moon" in " ".join(done.stderr.split())
+    assert not (tmp_path / "index").exists()
+    assert quaterion(*arguments, "cpu").exit_code == 0
 
 
 @pytest.mark.slow

@@ -1,6 +1,8 @@
 """`quaterion search` as a user types it."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +88,42 @@ def test_what_is_wrong_is_one_sentence(folder: Path, tmp_path: Path) -> None:
         assert message in " ".join(done.stderr.split())
         assert "Traceback (most" not in done.stderr
         assert done.stdout == ""
+
+
+def test_an_index_in_qdrant_is_searched_like_any_other(folder: Path, tmp_path: Path) -> None:
+    pytest.importorskip("qdrant_client")
+    options = ["--into", tmp_path / "index", "--kind", "qdrant"]
+    assert quaterion("index", folder / "model", folder / "data.jsonl", *options).exit_code == 0
+    expected, found = (
+        answers(quaterion("search", folder / "model", place, "card", "--filter", "number<3"))[0]["hits"]
+        for place in (folder / "index", tmp_path / "index")
+    )
+    assert [hit["payload"] for hit in found] == [hit["payload"] for hit in expected]
+    np.testing.assert_allclose([hit["score"] for hit in found], [hit["score"] for hit in expected], atol=1e-5)
+
+
+def test_a_query_that_is_no_text_is_shown(folder: Path) -> None:
+    done = runner.invoke(app, ["search", str(folder / "model"), str(folder / "index")], input=b"good\ncaf\xe9\n")
+    assert done.exit_code == 1
+    assert [json.loads(line)["query"] for line in done.stdout.splitlines()] == ["good"]
+    assert r"the query 'caf\udce9' is no UTF-8. Write queries in UTF-8" in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="needs pipes that break")
+def test_a_reader_that_has_enough_ends_it_without_a_word(folder: Path) -> None:
+    command = [sys.executable, "-c", "from quaterion.cli.app import main; main()", "search", folder / "model"]
+    with subprocess.Popen(
+        [*command, folder / "index"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin is not None and process.stdout is not None and process.stderr is not None
+        process.stdin.write("card\n")
+        process.stdin.flush()
+        assert json.loads(process.stdout.readline())["query"] == "card"
+        process.stdout.close()
+        process.stdin.write("money\n" * 3)
+        process.stdin.close()
+        assert (process.stderr.read(), process.wait()) == ("", 0)
 
 
 def test_conditions() -> None:

@@ -4,6 +4,7 @@ import http.client
 import importlib.util
 import json
 import socket
+import struct
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -113,6 +114,25 @@ def test_the_longest_query_and_any_bytes_are_searched_for(server: PageServer) ->
     assert search(server, "w" * LONGEST)["query"] == "w" * LONGEST
     for query in ("%FF%00", "%F0%9F%90%8D", "%3Cscript%3E", "a&q=b"):
         assert ask(server, f"/search?q={query}")[0].status == 200
+
+
+def test_what_is_no_address_at_all_is_told(server: PageServer) -> None:
+    host = f"{HOST}:{server.server_port}"
+    with socket.create_connection((HOST, server.server_port), timeout=30) as raw:
+        raw.sendall(f"GET http://[/ HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+        reply = raw.makefile("rb").read()
+    assert reply.startswith(b"HTTP/1.1 400 ")
+    assert b"This is no address (Invalid IPv6 URL); the search page is at /." in reply
+
+
+def test_clients_that_leave_are_not_told_of(server: PageServer, capfd: pytest.CaptureFixture[str]) -> None:
+    host = f"{HOST}:{server.server_port}"
+    for _ in range(5):
+        with socket.create_connection((HOST, server.server_port)) as leaving:
+            leaving.sendall(f"GET /search?q=a HTTP/1.1\r\nHost: {host}\r\n\r\n".encode() * 3)
+            leaving.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset, no farewell
+    assert search(server, "sort")["query"] == "sort"
+    assert capfd.readouterr().err == ""
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS"])

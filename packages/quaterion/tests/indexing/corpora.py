@@ -63,7 +63,7 @@ def main() -> None:
         read_corpus(Path(data)),
         Destination(folder, kind),  # type: ignore[arg-type]
         rebuild=rebuild == "rebuild",
-        batch_size=4,
+        batch_size=1,
         save_every=0.05,
         progress=lambda count: print(count, flush=True),
     )

@@ -11,7 +11,7 @@ from quaterion.tuning import Part, Recipe, journal
 from quaterion.tuning.budget import seconds_of
 from quaterion.tuning.journal import Journal
 from quaterion.tuning.scoring import Score
-from quaterion.tuning.search import Fold, Search, Trial, best_of
+from quaterion.tuning.search import Fold, Search
 from quaterion.tuning.vectors import SampleVectors
 from quaterion_models.encoders import VectorEncoder
 
@@ -46,12 +46,14 @@ def test_the_better_part_gets_further(search):
     untouched = one.score_untouched()
     one.halve(recipes(8))
     assert untouched.number == 0
-    assert sorted(trial.share for trial in one.trials.values()) == [0.2] * 5 + [0.5] * 2 + [1.0] * 2
-    at_first = {number: trial for number, trial in one.trials.items() if number}
-    finished = best_of([trial for trial in at_first.values() if trial.recipe.losses])
-    assert finished.finished
-    assert finished.recipe.epochs == 10
-    assert told == [*range(1, 10), *[9] * 4]  # 8 at first, 3 of them again, 1 of those once more
+    shares = [trial.share for number, trial in sorted(one.trials.items()) if number]
+    assert sorted(shares) == [0.2] * 5 + [0.5] * 3
+    # Those that went on are the best of the first round, which the journal's scores tell again.
+    first = search()
+    first.halve(recipes(8))
+    assert max(trial.share for trial in first.trials.values()) == 0.5
+    assert {trial.recipe.epochs for trial in one.trials.values() if trial.recipe.losses} == {10}
+    assert told == [*range(1, 10), *[9] * 3]  # 8 at first, 3 of them again
     assert not one.stopped
 
 
@@ -113,14 +115,6 @@ def test_lines_that_are_none_of_ours_are_left_out(tmp_path):
     path.write_text("\n".join(map(json.dumps, lines)) + "\nnot json\n", encoding="utf-8")
     assert not Journal(path, "data")._known
     assert journal.__doc__
-
-
-def test_the_best_is_of_those_that_went_furthest():
-    def trial(number, share, choice):
-        score = Score(0.0, per_query=torch.zeros(1), likelihood=torch.tensor([choice]))
-        return Trial(number, Recipe(), "e", share, [score], 0.0, share == 1.0)
-
-    assert best_of([trial(1, 0.5, 0.0), trial(2, 1.0, -2.0), trial(3, 1.0, -1.0), trial(4, 1.0, -1.0)]).number == 3
 
 
 @pytest.mark.parametrize(

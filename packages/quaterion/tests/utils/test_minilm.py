@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from quaterion.demo import minilm
+from quaterion.utils import minilm
 from quaterion.utils.minilm import find_minilm
 
 FIND = "from quaterion.utils.minilm import find_minilm; print(find_minilm())"

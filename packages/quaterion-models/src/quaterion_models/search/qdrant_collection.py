@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from quaterion_models.extras import require
 from quaterion_models.search.files import FORMAT_VERSION, IndexFolderError
-from quaterion_models.search.qdrant_folder import check_qdrant_folder
+from quaterion_models.search.qdrant_folder import META, check_qdrant_folder, is_begun
 
 _OURS = "quaterion"
 _FIELD = "field "
@@ -31,7 +31,7 @@ class Description(NamedTuple):
         dimension: Numbers in a vector.
         about: What was said of the index.
         fields: Fields that payloads have had.
-        finished: Whether all was copied, where the collection is a copy.
+        finished: Whether it is whole: neither a copy in the making nor one that is being removed.
     """
 
     dimension: int
@@ -81,7 +81,12 @@ class QdrantCollection:
         self._ask("update_collection", metadata={_OURS: ours})
 
     def remove(self) -> None:
-        """Removes it with all that is in it."""
+        """Removes it with all that is in it, if it is there; killed on the way, it leaves one that is not finished."""
+        if not self.exists():
+            return
+        ours = (self._ask("get_collection").config.metadata or {}).get(_OURS)
+        if isinstance(ours, dict):  # a folder loses the points first, and would hold an index without any
+            self._ask("update_collection", metadata={_OURS: {**ours, "finished": False}})
         self._ask("delete_collection")
 
     def describe(self) -> Description:
@@ -206,6 +211,8 @@ def _client(location: str, api_key: str | None) -> Any:
     folder = Path(location)
     if folder.exists() and not folder.is_dir():
         raise IndexFolderError(f"{folder} is a file, expected a folder or nothing. Choose another path")
-    if folder.exists() and any(folder.iterdir()):
+    if is_begun(folder):
+        (folder / META).unlink(missing_ok=True)
+    elif folder.exists():
         check_qdrant_folder(folder)
     return qdrant.QdrantClient(path=location)

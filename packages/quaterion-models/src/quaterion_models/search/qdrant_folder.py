@@ -15,20 +15,33 @@ from quaterion_models.search.files import IndexFolderError
 META = "meta.json"
 _COLLECTIONS = "collection"
 _POINT = ("qdrant_client.http.models.models", "PointStruct")
+# What unpickling anything may raise.
+_DAMAGED = (
+    pickle.UnpicklingError,
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    MemoryError,
+    TypeError,
+    ValueError,
+)
 _BEFORE_COLLECTIONS = {META, f"{META}.tmp", ".lock"}
 
 
-def clear_begun(folder: Path) -> None:
-    """Makes a folder usable again in which qdrant-client was killed before it had written anything.
+def is_begun(folder: Path) -> bool:
+    """Tells whether qdrant-client was killed in a folder before it had written anything.
 
     Args:
-        folder: The folder; one that holds anything else, or is not there, stays as it is.
+        folder: The folder.
+
+    Returns:
+        Whether there is nothing in it but a lock or an empty list of collections.
     """
+    if not folder.is_dir() or not {path.name for path in folder.iterdir()} <= _BEFORE_COLLECTIONS:
+        return False
     meta = folder / META
-    begun = folder.is_dir() and {path.name for path in folder.iterdir()} <= _BEFORE_COLLECTIONS
-    if begun and not (meta.exists() and meta.stat().st_size):
-        for name in _BEFORE_COLLECTIONS:
-            (folder / name).unlink(missing_ok=True)
+    return not meta.exists() or not meta.stat().st_size
 
 
 def check_qdrant_folder(folder: Path) -> None:
@@ -53,7 +66,7 @@ def check_qdrant_folder(folder: Path) -> None:
 
 def _check_meta(path: Path) -> None:
     try:
-        meta = strict_json.parse(path.read_bytes())
+        meta = strict_json.parse(strict_json.read_bytes(path))
     except (ValueError, RecursionError) as error:
         raise IndexFolderError(f"{path} is damaged: {error!s:.200}. Make the index again") from error
     collections = meta.get("collections") if isinstance(meta, dict) else None
@@ -65,9 +78,12 @@ def _check_points(path: Path) -> None:
     # To be written, though it is only read: what a process that was killed has left half-written is taken back then.
     try:
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=rw", uri=True)) as database:
-            for (record,) in database.execute("SELECT point FROM points"):
+            # Killed before it had made the table, qdrant-client makes it when it opens the folder.
+            there = "SELECT 1 FROM sqlite_master WHERE name = 'points' COLLATE NOCASE"
+            records = database.execute("SELECT point FROM points") if database.execute(there).fetchone() else ()
+            for (record,) in records:
                 _PointsOnly(io.BytesIO(record)).load()
-    except (sqlite3.Error, pickle.UnpicklingError, TypeError, ValueError, AttributeError, EOFError) as error:
+    except (sqlite3.Error, *_DAMAGED) as error:
         raise IndexFolderError(f"{path} is not opened: {error!s:.200}") from error
 
 

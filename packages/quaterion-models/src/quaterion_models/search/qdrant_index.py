@@ -109,7 +109,10 @@ class QdrantIndex:
         with _closed_on_error(QdrantCollection(location, collection, api_key)) as found:
             description = found.describe()
             if not description.finished:
-                raise IndexFolderError(f"the collection {collection!r} is an unfinished copy. Save the index again")
+                raise IndexFolderError(
+                    f"the collection {collection!r} is an unfinished copy. Save the index again, or go on with "
+                    "quaterion index --rebuild"
+                )
         index = cls.__new__(cls)
         index._collection, index._description = found, description  # noqa: SLF001
         return index
@@ -190,8 +193,7 @@ class QdrantIndex:
         if collection == self._collection.name:
             raise ValueError(f"the collection is called {collection!r} already. Choose another name")
         target = self._collection.named(collection)
-        if target.exists():
-            target.remove()
+        target.remove()
         target.create(self.dimension, self.about, finished=False)
         self._collection.copy_to(target)
         target.finish(self._collection.describe())

@@ -20,7 +20,8 @@ class ServeOptions:
         body_timeout: Most seconds in which a request's body must be here.
 
     Raises:
-        ValueError: If the key is empty, or a request of the most texts would never fit into the queue.
+        ValueError: If the key is empty or has spaces around it, or a request of the most texts would never fit into
+            the queue.
 
     Example:
         >>> ServeOptions(name="support", max_texts=100, max_queue=50)
@@ -40,6 +41,8 @@ class ServeOptions:
     def __post_init__(self) -> None:
         if self.api_key == "":
             raise ValueError("the API key is empty: give one with characters, or none at all")
+        if self.api_key is not None and self.api_key != self.api_key.strip():
+            raise ValueError("the API key has spaces around it, which no header carries: give it without them")
         if self.max_queue < self.max_texts:
             raise ValueError(
                 f"max_queue must be at least max_texts, which is {self.max_texts}, or such a request is never "

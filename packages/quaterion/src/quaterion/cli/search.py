@@ -69,13 +69,18 @@ def search(
         if device is not None:
             loaded.to(device)
         check_model(opened, loaded, index)
-        for query in queries or _lines(sys.stdin):
-            hits = opened.search(loaded.encode_query([query]), k, wanted)[0]
-            if as_json or not sys.stdout.isatty():
-                found = [hit._asdict() for hit in hits]
-                typer.echo(json.dumps({"query": query, "hits": found}, ensure_ascii=False))
-            else:
-                _print(query, hits, opened.about)
+        if not queries and sys.stdin.isatty():
+            typer.echo("Type a query and Enter; Ctrl-D ends.", err=True)
+        try:
+            for query in map(_checked, queries or _lines(sys.stdin.buffer)):
+                hits = opened.search(loaded.encode_query([query]), k, wanted)[0]
+                if as_json or not sys.stdout.isatty():
+                    found = [hit._asdict() for hit in hits]
+                    typer.echo(json.dumps({"query": query, "hits": found}, ensure_ascii=False))
+                else:
+                    _print(query, hits, opened.about)
+        except BrokenPipeError:  # whoever reads the answers has enough, as `head` has: not even a flush may fail now
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def parse_conditions(conditions: Iterable[str]) -> dict[str, Any] | None:
@@ -138,8 +143,16 @@ def _opened(location: str, collection: str) -> "VectorIndex":
     return opened
 
 
-def _lines(lines: Iterable[str]) -> Iterator[str]:
-    return (text for line in lines if (text := line.strip()))
+def _lines(lines: Iterable[bytes]) -> Iterator[str]:
+    return (text for line in lines if (text := line.decode("utf-8", "surrogateescape").strip()))
+
+
+def _checked(query: str) -> str:
+    try:
+        query.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"the query {query!r:.60} is no UTF-8. Write queries in UTF-8") from None
+    return query
 
 
 def _print(query: str, hits: "list[Hit]", about: dict[str, Any]) -> None:

@@ -45,7 +45,9 @@ def tune(
     ] = None,
     recipe: Annotated[
         Path | None,
-        typer.Option(help="Train what a recipe.yaml says, on its data or on DATA; no search.", dir_okay=False),
+        typer.Option(
+            help="Train what a recipe.yaml says, on its data, split as it says, or on DATA; no search.", dir_okay=False
+        ),
     ] = None,
     text: Text = None,
     group: Group = None,
@@ -75,7 +77,7 @@ def tune(
     budget: Annotated[
         str,
         typer.Option(help="Time for the search, such as 60s or 10m; encoding comes on top.", rich_help_panel=SEARCH),
-    ] = "40s",
+    ] = "30s",
     trials: Annotated[int, typer.Option(min=1, help="Candidates for each encoder.", rich_help_panel=SEARCH)] = 24,
     seed: Annotated[int, typer.Option(min=0, help="Seed of all that is drawn.", rich_help_panel=SEARCH)] = 0,
     cache: Annotated[
@@ -89,13 +91,11 @@ def tune(
     ] = None,
 ) -> None:
     """See `TUNE`, which is what the command shows."""
+    if data is None and recipe is None:
+        raise typer.BadParameter("Neither DATA nor --recipe is given; expected a file, such as tickets.csv.")
     with command_errors(debug=bool(context.obj)):
         # Before torch is imported: threads that wait shall sleep; see `quaterion demo`.
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-        if data is None and recipe is None:
-            raise ValueError(
-                "Neither DATA nor --recipe is given; expected a file of labelled examples, such as tickets.csv."
-            )
         typer.echo("Loading ...", err=True)
         from quaterion.cli.cache_report import progress_bar
         from quaterion.cli.tune_report import LiveLeaderboard, print_result, save_report
@@ -113,7 +113,8 @@ def tune(
             "validation": validation,
             "test": test,
             "split": split,
-            "test_size": test_size,
+            # A share stays a float, and a number of samples is a whole number.
+            "test_size": int(test_size) if test_size.is_integer() else test_size,
             "unseen_groups": unseen_groups,
             "skip_bad_rows": skip_bad_rows,
             "seed": seed,
@@ -124,7 +125,9 @@ def tune(
             options["recipe"] = read.recipe
             encoder = encoder or read.encoder
             if data is None:
-                source, options = read.data, options | dict(read.reading)
+                given = {name for name in options if _is_given(context, name)}
+                kept = {name: value for name, value in read.reading.items() if name not in given}
+                source, options = read.data, options | kept
             if source is None:
                 raise ValueError(f"{recipe} does not say where the data are; give DATA too.")
         if encoder:
@@ -142,3 +145,8 @@ def tune(
             )
         print_result(result, out)
         save_report(result, out)
+
+
+def _is_given(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"

@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from quaterion.tuning.counted import counted
+
 if TYPE_CHECKING:
     from quaterion.tuning import TuneResult
     from quaterion.tuning.search import Trial
@@ -50,9 +52,7 @@ class LiveLeaderboard:
             self._live.update(leaderboard_table(order[:ROWS], len(order)), refresh=True)
         elif order[0].number != self._best:
             self._best = order[0].number
-            self._console.print(
-                f"Candidate {order[0].number}: {order[0].value:.4f}, {order[0].recipe.describe()}", highlight=False
-            )
+            typer.echo(f"Candidate {order[0].number}: {order[0].value:.4f}, {order[0].recipe.describe()}", err=True)
 
 
 def leaderboard_table(trials: "Sequence[Trial]", count: int) -> Table:
@@ -62,23 +62,17 @@ def leaderboard_table(trials: "Sequence[Trial]", count: int) -> Table:
         trials: The best trials, in their order.
         count: Number of all candidates that were tried.
     """
-    table = Table(title=f"{count} candidates tried", title_justify="left", box=None, pad_edge=False)
-    for name, justify in (
-        ("#", "right"),
-        ("score", "right"),
-        ("epochs", "right"),
-        ("recipe", "left"),
-        ("settings", "left"),
-    ):
-        table.add_column(name, justify=justify, overflow="ellipsis", no_wrap=True)  # type: ignore[arg-type]
+    table = Table(title=f"{counted(count, 'candidate')} tried", title_justify="left", box=None, pad_edge=False)
+    # Texts are wrapped where the terminal is narrow, figures are not.
+    for name in ("#", "score", "epochs"):
+        table.add_column(name, justify="right", no_wrap=True)
+    several = len({trial.encoder for trial in trials}) > 1
+    for name in [*(["encoder"] if several else []), "recipe", "settings"]:
+        table.add_column(name)
     for trial in trials:
-        table.add_row(
-            str(trial.number),
-            f"{trial.value:.4f}",
-            f"{trial.share:.0%}",
-            trial.recipe.describe(),
-            trial.recipe.settings(),
-        )
+        figures = (str(trial.number), f"{trial.value:.4f}", f"{trial.share:.0%}")
+        encoder = [trial.encoder] if several else []
+        table.add_row(*figures, *encoder, trial.recipe.describe(), trial.recipe.settings())
     return table
 
 

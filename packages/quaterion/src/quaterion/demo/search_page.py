@@ -68,9 +68,12 @@ class SearchPage:
             target: Path and query of its address.
 
         Returns:
-            The answer; 400 for a query that is empty or too long, 404 for an unknown path.
+            The answer; 400 for what is no address and for a query that is empty or too long, 404 for an unknown path.
         """
-        parts = urlsplit(target)
+        try:
+            parts = urlsplit(target)
+        except ValueError as error:
+            return error_reply(400, f"This is no address ({error}); the search page is at /.")
         if parts.path in self._files:
             return self._files[parts.path]
         if parts.path == "/facts":

@@ -1,6 +1,7 @@
 """Serves the demo's search page to this machine alone, over the standard library."""
 
 import socketserver
+import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -63,6 +64,11 @@ class PageServer(ThreadingHTTPServer):
         page.reply("/search?q=warm+up")
         self.page = page
         self.server_activate()
+
+    def handle_error(self, *request: Any) -> None:
+        """Shows what went wrong, but for clients that leave: browsers do when another search is asked for."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(*request)
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -8,7 +8,7 @@ import torch
 
 from quaterion.dataset import PairsSimilarityDataLoader
 from quaterion.main import Quaterion
-from quaterion.train.lightning import pl, quiet_lightning
+from quaterion.train.lightning import pl, quiet_lightning, with_ctrl_c
 from quaterion.train.trainable_model import TrainableModel
 
 __all__ = ["train_best_epoch"]
@@ -47,13 +47,8 @@ def train_best_epoch(
             enable_model_summary=False,
             num_sanity_val_steps=0,
         )
-        try:
+        with with_ctrl_c(trainer):
             Quaterion.fit(model, trainer, train, validation)
-        except SystemExit:
-            # Lightning turns Ctrl-C into sys.exit(1).
-            if trainer.interrupted:
-                raise KeyboardInterrupt from None
-            raise
         model.load_state_dict(torch.load(best.best_model_path, weights_only=True)["state_dict"])
 
 

@@ -16,6 +16,7 @@ __all__ = ["Counts", "build_index"]
 T = TypeVar("T")
 _BATCHES = 16  # in a chunk: objects of like length share a batch, and a slow model is not long without a save
 _COLUMNS = "columns"
+_REBUILT_OF = "rebuilt_of"
 _SAVING_SHARE = 0.1
 
 
@@ -65,7 +66,7 @@ def build_index(
         What was done.
 
     Raises:
-        ValueError: If the index belongs to another model, or was made with other columns.
+        ValueError: If the index belongs to another model, or was made with other columns or options.
         IndexFolderError: If the folder holds something else, or the index is damaged.
         ConnectionError: If no server answers.
 
@@ -85,7 +86,7 @@ def build_index(
     place = destination.beside() if rebuild else destination
     if rebuild:
         # Part of one that was interrupted serves only where the objects are the same.
-        about["rebuilt_of"] = corpus.digest()
+        about[_REBUILT_OF] = corpus.digest()
         destination.check_replaceable()
         index = _begun(place, about)
     else:
@@ -109,11 +110,16 @@ def build_index(
 
 def _begun(place: Destination, about: dict[str, Any]) -> VectorIndex | None:
     """An index that an interrupted rebuild has left, if this one can go on with it."""
-    index = place.open()
-    if index is None or index.about == about:
+    index = place.open_any()
+    if index is None or (index.about == about and place.made_otherwise() is None):
         return index
     if isinstance(index, QdrantIndex):
         index.close()
+    if _REBUILT_OF not in index.about:
+        raise ValueError(
+            f"{place.shown} is in the way: a rebuild would be made there, and it holds an index that none has left. "
+            "Give it another name first."
+        )
     place.remove()
     return None
 

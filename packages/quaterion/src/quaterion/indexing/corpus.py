@@ -47,7 +47,8 @@ class Item(NamedTuple):
     Args:
         id: Its id.
         obj: What the model encodes.
-        payload: What is kept with it: the object itself, where it is a text, and the fields.
+        payload: What is kept with it: the object itself where it is a text, else a digest of it where the id does not
+            tell what it is, and the fields.
     """
 
     id: Id
@@ -182,7 +183,11 @@ def _item(table: Table, columns: Columns, values: Sequence[Any] | Fault) -> Item
     if table.only_text and isinstance(obj, int | float):
         raise _BadRowError(f"field {columns.text!r}: {obj!r} is a number; expected a text in quotes")
     given = None if columns.id is None else _checked_id(columns.id, rest.pop(0))
-    payload = {columns.text: _plain(columns.text, obj)} if isinstance(obj, str) else {}
+    payload = {}
+    if isinstance(obj, str):
+        payload[columns.text] = _plain(columns.text, obj)
+    elif given is not None:
+        payload[columns.text] = content_key(obj).hex()  # or nobody would notice that it has changed
     for name, value in zip(columns.fields, rest, strict=True):
         if value is not MISSING:
             payload[name] = _number(name, value) if name in columns.numbers else _plain(name, value)

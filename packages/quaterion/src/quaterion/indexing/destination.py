@@ -1,6 +1,5 @@
 """Where an index lies, and how one takes the place of another."""
 
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,11 +16,6 @@ __all__ = ["Destination", "Kind"]
 
 Kind = Literal["exact", "faiss", "qdrant"]
 _BESIDE = "-rebuild"
-_CLASSES: dict[str, type[ExactIndex] | type[FaissIndex] | type[QdrantIndex]] = {
-    "exact": ExactIndex,
-    "faiss": FaissIndex,
-    "qdrant": QdrantIndex,
-}
 
 
 @dataclass(frozen=True)
@@ -62,29 +56,54 @@ class Destination:
         in_qdrant = is_url(self.location) or (not (self._folder / INDEX).exists() and (self._folder / META).exists())
         return self.kind or ("qdrant" if in_qdrant else "exact")
 
+    @property
+    def shown(self) -> str:
+        """What it is called in messages."""
+        return f"{self.location}, collection {self.collection}" if self.made_kind == "qdrant" else self.location
+
     def open(self) -> VectorIndex | None:
         """Opens the index that is there; None where there is none.
 
         Raises:
             IndexFolderError: If it cannot be read.
-            ValueError: If it is of another kind than asked for.
+            ValueError: If it is of another kind or factory than asked for.
             ConnectionError: If no server answers.
         """
-        if self.made_kind == "qdrant" and not (self._folder / INDEX).exists():
-            if not is_url(self.location) and not (self._folder / META).exists():
+        if (otherwise := self.made_otherwise()) is not None:
+            raise ValueError(otherwise)
+        return self.open_any()
+
+    def open_any(self) -> VectorIndex | None:
+        """Opens the index that is there, of whatever kind; None where there is none.
+
+        Raises:
+            IndexFolderError: If it cannot be read.
+            ConnectionError: If no server answers.
+        """
+        if not (self._folder / INDEX).exists():
+            if self.made_kind != "qdrant" or not (is_url(self.location) or (self._folder / META).exists()):
                 return None
             with self._in_qdrant() as found:
                 if not found.exists():
                     return None
-        elif not (self._folder / INDEX).exists():
+        return open_index(self.location, collection=self.collection, api_key=self.api_key)
+
+    def made_otherwise(self) -> str | None:
+        """Tells in what the index that is there differs from what is asked for; None where it does not."""
+        if self.kind is None or not (self._folder / INDEX).exists():
             return None
-        index = open_index(self.location, collection=self.collection, api_key=self.api_key)
-        if self.kind is not None and not isinstance(index, _CLASSES[self.kind]):
-            raise ValueError(
+        content = read_index(self._folder)
+        if content.get("kind") != self.kind:
+            return (
                 f"{self.location} holds an index of another kind than {self.kind}. Leave out the kind, or choose "
                 "another folder."
             )
-        return index
+        if self.factory not in (None, content.get("factory")):
+            return (
+                f"{self.location} was made with the factory {content.get('factory')!r:.60}, and not {self.factory!r}. "
+                "Leave out the factory, or make the index again with rebuild=True (--rebuild)."
+            )
+        return None
 
     def create(self, dimension: int, about: dict[str, Any]) -> VectorIndex:
         """Makes an empty index there.
@@ -109,19 +128,22 @@ class Destination:
     def beside(self) -> "Destination":
         """Where the index is built that shall take the place of this one."""
         if self.made_kind == "qdrant":
-            return replace(self, kind="qdrant", collection=self.collection + _BESIDE)
+            return replace(self, kind="qdrant", collection=f"{self.collection}{_BESIDE}")
         kind, factory = self.made_kind, self.factory
         if self.kind is None and (self._folder / INDEX).exists():  # the new index is of the kind of the old one
             content = read_index(self._folder)
             kind, factory = content.get("kind", kind), content.get("factory")
-        return replace(self, kind=kind, factory=factory, location=f"{self.location.rstrip(os.sep)}{_BESIDE}")
+        return replace(self, kind=kind, factory=factory, location=f"{self._folder.resolve()}{_BESIDE}")
 
     def check_replaceable(self) -> None:
         """Checks that an index can be made here, or take the place of what is here.
 
         Raises:
             IndexFolderError: If something else than an index is here.
+            ValueError: If Qdrant cannot take the place of what is here.
         """
+        if self.made_kind == "qdrant" and (otherwise := self.made_otherwise()) is not None:
+            raise ValueError(otherwise)
         if self.made_kind != "qdrant":
             if self._folder.exists():
                 with only_writer(self._folder):
@@ -131,20 +153,16 @@ class Destination:
                 if found.exists():
                     found.describe()
 
-    def put(self, built: VectorIndex) -> VectorIndex:
+    def put(self, built: VectorIndex) -> None:
         """Puts an index in place of what is here, in one step where this is a folder of files.
 
         Args:
             built: The index, which was built at :meth:`beside`.
-
-        Returns:
-            The index as it lies here.
         """
         if isinstance(built, QdrantIndex):
             built.move(self.collection)
-            return built
-        built.save(self.location)
-        return built
+        else:
+            built.save(self.location)
 
     def remove(self) -> None:
         """Removes what is here."""
@@ -152,6 +170,7 @@ class Destination:
             with self._in_qdrant() as found:
                 found.remove()
         elif (self._folder / INDEX).exists():
+            (self._folder / INDEX).unlink()  # killed on the way, it leaves no index that lacks files
             shutil.rmtree(self._folder)
 
     @property

@@ -1,6 +1,8 @@
 """The one place that imports Lightning."""
 
 import logging
+import signal
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +10,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 
-__all__ = ["check_trainer", "pl", "quiet_lightning", "without_misplaced_warnings"]
+__all__ = ["check_trainer", "pl", "quiet_lightning", "with_ctrl_c", "without_misplaced_warnings"]
 
 
 @contextmanager
@@ -36,6 +38,27 @@ def quiet_lightning() -> Iterator[None]:
             yield
     finally:
         logger.setLevel(level)
+
+
+@contextmanager
+def with_ctrl_c(trainer: pl.Trainer) -> Iterator[None]:
+    """Lets Ctrl-C during a training be what it is: Lightning turns it into `sys.exit(1)`, and ignores any further one.
+
+    Args:
+        trainer: What trains.
+
+    Raises:
+        KeyboardInterrupt: The user stopped the training.
+    """
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit:
+        if not trainer.interrupted:
+            raise
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, handler)
+        raise KeyboardInterrupt from None
 
 
 def check_trainer(trainer: Any) -> None:

@@ -12,7 +12,7 @@ from quaterion.tuning.scoring import Score, mean_score, statistic_of
 
 __all__ = ["Gain", "gain_over"]
 
-RESAMPLES = 500
+RESAMPLES = 1000
 
 
 class Gain(NamedTuple):
@@ -20,7 +20,8 @@ class Gain(NamedTuple):
 
     Args:
         metric: Difference of the metric, after minus before.
-        evidence: Mean difference of what is compared for each query or of all pairs, with its interval of 95 %.
+        evidence: Mean difference of what is compared for each query, or of all pairs, with its interval of 95 %; the
+            best of several has a wider one.
         real: Whether the interval lies above 0, and the metric is higher too.
     """
 
@@ -29,7 +30,9 @@ class Gain(NamedTuple):
     real: bool
 
 
-def gain_over(before: Sequence[Score], after: Sequence[Score], *, metric: str, seed: int = 0) -> Gain:
+def gain_over(
+    before: Sequence[Score], after: Sequence[Score], *, metric: str, comparisons: int = 1, seed: int = 0
+) -> Gain:
     """Compares two recipes.
 
     Where the metric is a mean over queries, the difference of each query's log-likelihood is resampled. Most queries
@@ -40,14 +43,16 @@ def gain_over(before: Sequence[Score], after: Sequence[Score], *, metric: str, s
         before: Scores of one recipe, one for each fold.
         after: Scores of the other over the same folds.
         metric: The metric.
+        comparisons: Number of recipes of which `after` is the best: the interval is as much wider (Bonferroni).
         seed: Seed of the resampling.
     """
+    confidence = 1 - 0.05 / comparisons
     difference = mean_score(after) - mean_score(before)
     if after[0].scored is None:
         values = [_likelihood(b) - _likelihood(a) for a, b in zip(before, after, strict=True)]
-        evidence = bootstrap_mean(torch.cat(values), seed=seed, resamples=RESAMPLES)
+        evidence = bootstrap_mean(torch.cat(values), confidence=confidence, seed=seed, resamples=RESAMPLES)
     else:
-        evidence = _difference_of_statistics(before, after, metric, difference, seed)
+        evidence = _difference_of_statistics(before, after, metric, difference, confidence, seed)
     return Gain(difference, evidence, evidence.low > 0 and difference > 0)
 
 
@@ -57,7 +62,7 @@ def _likelihood(score: Score) -> Tensor:
 
 
 def _difference_of_statistics(
-    before: Sequence[Score], after: Sequence[Score], metric: str, difference: float, seed: int
+    before: Sequence[Score], after: Sequence[Score], metric: str, difference: float, confidence: float, seed: int
 ) -> Interval:
     statistic = statistic_of(metric)
     sizes = [len(_scored(score)[0]) for score in after]
@@ -66,7 +71,7 @@ def _difference_of_statistics(
         of_both = [partial(statistic, *_scored(score)) for score in folds]
         values = resampled(of_both, sizes[number], resamples=RESAMPLES, seed=seed + number)
         resamples += (values[1] - values[0]).double() * sizes[number] / sum(sizes)
-    return percentile_interval(difference, resamples)
+    return percentile_interval(difference, resamples, confidence)
 
 
 def _scored(score: Score) -> tuple[Tensor, Tensor]:

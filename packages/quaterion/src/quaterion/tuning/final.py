@@ -12,7 +12,7 @@ from quaterion.dataset import GroupSimilarityDataLoader, PairsSimilarityDataLoad
 from quaterion.loss import SimilarityLoss
 from quaterion.train.class_weights import trained_class_weights
 from quaterion.train.fit import fit
-from quaterion.train.lightning import pl, quiet_lightning
+from quaterion.train.lightning import pl, quiet_lightning, with_ctrl_c
 from quaterion.train.trainable_model import TrainableModel
 from quaterion.tuning.recipe import Recipe
 from quaterion.tuning.training import TrainedHead, warmup_steps
@@ -77,6 +77,9 @@ def fit_recipe(
 
     Returns:
         The trained model.
+
+    Raises:
+        KeyboardInterrupt: The user stopped it.
     """
     torch.manual_seed(recipe.seed)
     pairs = isinstance(samples[0], SimilarityPairSample)
@@ -94,7 +97,8 @@ def fit_recipe(
             enable_progress_bar=False,
             enable_model_summary=False,
         )
-        fit(model, trainer, kind(samples, batch_size=recipe.batch_size, shuffle=True))
+        with with_ctrl_c(trainer):
+            fit(model, trainer, kind(samples, batch_size=recipe.batch_size, shuffle=True))
     return model
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,11 @@ class Journal:
     def __init__(self, path: Path | None, about: str) -> None:
         self._path, self._about = path, about
         self._known: dict[str, dict[str, Any]] = {}
+        self._line_end = ""
         if path is not None and path.is_file():
-            for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+            text = path.read_text(encoding="utf-8", errors="replace")
+            self._line_end = "\n" if text and not text.endswith("\n") else ""  # ends a line that a crash cut off
+            for line in text.splitlines():
                 entry = _entry(line)
                 if entry is not None:
                     self._known[entry["key"]] = entry
@@ -60,10 +64,12 @@ class Journal:
         line = json.dumps({**entry, "score": _plain(score)}) + "\n"
         # One line in one write: it is there whole, or recognised as cut off.
         with self._path.open("a", encoding="utf-8") as file:
-            file.write(line)
+            file.write(self._line_end + line)
+        self._line_end = ""
 
     def _key(self, recipe: Recipe, fold: int) -> str:
-        content = json.dumps([self._about, recipe.to_dict(), fold], sort_keys=True)
+        # Another version may train or score in another way.
+        content = json.dumps([version("quaterion"), self._about, recipe.to_dict(), fold], sort_keys=True)
         return hashlib.blake2b(content.encode(), digest_size=16).hexdigest()
 
 

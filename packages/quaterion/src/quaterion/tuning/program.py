@@ -7,7 +7,7 @@ from quaterion.tuning.recipe import Part, Recipe
 
 __all__ = ["program_of"]
 
-_UNTOUCHED = '''"""The encoder as it is: no head that was tried beat it beyond noise."""
+_UNTOUCHED = '''"""The encoder as it is, under a head that leaves its vectors alone."""
 
 from quaterion_models import SimilarityModel
 from quaterion_models.encoders import {encoder_imports}

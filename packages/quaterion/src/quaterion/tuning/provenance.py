@@ -1,5 +1,6 @@
 """How a result came about: the recipe file that repeats it, and the program that goes on from it."""
 
+import inspect
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -56,11 +57,14 @@ class Provenance:
             choice: The encoders.
             pairs: Whether the data are pairs.
         """
-        given = {name: _plain(value) for name, value in self.reading.items()}
-        data = arguments_of(given, _plain(self.data)) if self.repeatable else "..."
+        data = arguments_of(self._plain_reading(), _plain(_found(self.data))) if self.repeatable else "..."
         encoders = {name: _expression(encoder) for name, encoder in choice.encoders.items()}
-        cache = None if self.cache is None else str(self.cache)
+        cache = None if self.cache is None else _plain(_found(self.cache))
         return program_of(recipe, encoders=encoders, data=data, pairs=pairs, cache=cache)
+
+    def _plain_reading(self) -> dict[str, Any]:
+        files = {name: _found(self.reading[name]) for name in ("validation", "test")}
+        return {name: _plain(value) for name, value in {**self.reading, **files}.items()}
 
     def recipe_file(self, recipe: Recipe, choice: EncoderChoice) -> str:
         """Text of `recipe.yaml`.
@@ -69,11 +73,11 @@ class Provenance:
             recipe: The recipe.
             choice: The encoders.
         """
-        source = str(self.data) if self.repeatable else None
+        source = _plain(_found(self.data)) if self.repeatable else None
         command = f"quaterion tune {'' if source else 'DATA '}--recipe recipe.yaml --out FOLDER"
         content = {
             "data": source,
-            "reading": {name: _plain(value) for name, value in self.reading.items() if value is not None}
+            "reading": {name: value for name, value in self._plain_reading().items() if value is not None}
             if self.repeatable
             else {},
             "encoder": None if choice.source is None else list(choice.source),
@@ -144,8 +148,15 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
+def _found(path: Any) -> Any:
+    """The path by which a file is found from every folder."""
+    return path if path is None else Path(path).absolute()
+
+
 def _expression(encoder: Any) -> str:
     """Python that builds an encoder; one that was passed as an object can only be named."""
     if isinstance(encoder, PretrainedEncoder):
-        return f"{type(encoder).__name__}({str(encoder.folder)!r})"
+        usual = {name: one.default for name, one in inspect.signature(type(encoder)).parameters.items()}
+        changed = {name: value for name, value in encoder.settings.items() if value != usual.get(name, value)}
+        return f"{type(encoder).__name__}({arguments_of(changed, str(encoder.folder.absolute()))})"
     return f"{type(encoder).__name__}(...)"

@@ -4,13 +4,15 @@ import csv
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from quaterion.cache.embedding_store import EmbeddingStore
 from quaterion.eval.embedded_model import embedded_model, without_head
 from quaterion.eval.report import Report
+from quaterion.tuning.counted import counted
 from quaterion.tuning.decision import Gain
 from quaterion.tuning.final import fit_recipe, trained_head_of
 from quaterion.tuning.measurement import Measurement, measured, of_correct
@@ -51,7 +53,8 @@ class TuneResult:
         model: The model, in eval mode; that of the untouched encoder where nothing beat it.
         recipe: How its head was trained.
         encoder: Name of the encoder.
-        improved: Whether a trained head beat the untouched encoder beyond noise.
+        improved: Whether there is a trained head: one that beat the untouched encoder beyond noise, or that of a
+            recipe which was given and so is not compared.
         gain: By how much on parts of the training data that were held out; None where that was not measured.
         test: What the test set says; None where there is none.
         classifier: Tells the group of new objects; None for pairs.
@@ -64,6 +67,7 @@ class TuneResult:
         program: A Python program that trains the same with `TrainableModel`.
         recipe_file: Text of a file that `quaterion tune --recipe` trains the same from.
         seconds: What everything took.
+        stores: Vectors of all objects by encoder, which the report is made from.
     """
 
     model: SimilarityModel
@@ -82,6 +86,7 @@ class TuneResult:
     program: str
     recipe_file: str
     seconds: float
+    stores: dict[str, EmbeddingStore] = field(default_factory=dict, repr=False)
 
     @property
     def leaderboard(self) -> list[dict[str, Any]]:
@@ -93,7 +98,7 @@ class TuneResult:
     def report(self) -> Report:
         """The report of the model on the test set, or on the training data where there is none."""
         samples = self.task.data.test or self.task.everything()
-        stores: dict[str, Any] = {}
+        stores = dict(self.stores)
         before = without_head(self.model)
         models = [embedded_model(one, samples, stores=stores) for one in (self.model, before)]
         part = "the test set" if self.task.data.test else "its own training data, which says little"
@@ -104,14 +109,16 @@ class TuneResult:
         lines = list(self.notes)
         if self.improved and self.gain is not None:
             lines.append(
-                f"Chosen: {self.recipe.describe()} ({self.metric} {self.gain.metric:+.3f} on data held out from "
-                f"training)."
+                f"Chosen: {self.recipe.describe()}, over {self.encoder} ({self.metric} {self.gain.metric:+.3f} on data "
+                "held out from training)."
             )
         elif self.gain is not None:
             lines.append(
                 "Nothing that was tried beats the untouched encoder beyond noise, so the untouched encoder is the "
-                "result."
+                f"result: {self.encoder}."
             )
+        elif self.trials:
+            lines.append(f"No recipe was tried, so the untouched encoder is the result: {self.encoder}.")
         if self.test is not None:
             lines.append(f"Test: {self.test}.")
         return "\n".join(lines)
@@ -182,6 +189,7 @@ def finish(
         program=provenance.program(recipe, outcome.choice, pairs=task.data.form != "groups"),
         recipe_file=provenance.recipe_file(recipe, outcome.choice),
         seconds=time.monotonic() - started,
+        stores=outcome.vectors.stores,
     )
     if out is not None:
         save_result(result, out)
@@ -277,17 +285,25 @@ def _figures(result: TuneResult) -> dict[str, Any]:
     }
 
 
+def _description(result: TuneResult) -> str:
+    if result.improved and result.trials:
+        return f"Found by a search over {counted(len(result.trials), 'candidate')}: {result.recipe.describe()}."
+    if result.improved:
+        return f"Trained by a recipe that was given: {result.recipe.describe()}."
+    why = "" if result.gain is None else ": no head that was tried beat it beyond noise"
+    return f"The encoder as it is{why}."
+
+
 def _card(result: TuneResult) -> ModelCard:
     data, test = result.task.data, result.test
-    form = "scored pairs" if data.form == "scored pairs" else data.form
     parts = {"training": result.task.everything(), "test": data.test}
     card = ModelCard(
         title=f"{result.encoder}, tuned" if result.improved else result.encoder,
-        description=f"Found by a search over {len(result.trials)} candidates: {result.recipe.describe()}."
-        if result.improved
-        else "The encoder as it is: no head that was tried beat it beyond noise.",
+        description=_description(result),
         data=[
-            CardData(name="labelled data", use=use, size=len(part), form=form) for use, part in parts.items() if part
+            CardData(name="labelled data", use=use, size=len(part), form=data.form)
+            for use, part in parts.items()
+            if part
         ],
         loss=" + ".join(part.type for part in result.recipe.losses),
         training={"recipe": result.recipe.settings()} if result.improved else {},

@@ -1,4 +1,4 @@
-"""Successive halving: many recipes for a few epochs, the better ones for more, the best for all."""
+"""Successive halving: many recipes for a few epochs, the better ones for more."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -10,7 +10,7 @@ from quaterion.tuning.scoring import Score, mean_choice, mean_score, score_head
 from quaterion.tuning.training import TrainedHead, train_head
 from quaterion.tuning.vectors import EncodedSamples, SampleVectors
 
-__all__ = ["Fold", "Rung", "Search", "Trial", "best_of", "score_on", "train_on"]
+__all__ = ["Fold", "Rung", "Search", "Trial", "score_on", "train_on"]
 
 
 @dataclass
@@ -51,7 +51,7 @@ class Trial:
         share: Share of the full training that it got.
         scores: One for each fold that was looked at.
         seconds: What it took.
-        finished: Whether it went through all rungs.
+        finished: Whether it was in the last round.
     """
 
     number: int
@@ -60,7 +60,7 @@ class Trial:
     share: float
     scores: Sequence[Score]
     seconds: float
-    finished: bool
+    finished: bool = False
 
     @property
     def value(self) -> float:
@@ -90,7 +90,8 @@ class Rung:
     folds: int
 
 
-RUNGS = (Rung(0.2, 1.0, 0.4, 2), Rung(0.5, 1 / 3, 0.7, 3), Rung(1.0, 1 / 8, 1.0, 5))
+RUNGS = (Rung(0.2, 1.0, 0.55, 2), Rung(0.5, 1 / 3, 1.0, 3))
+"""The whole training follows in `finals.py`, on other parts."""
 
 
 class TimeUpError(Exception):
@@ -135,7 +136,7 @@ class Search:
     def score_untouched(self) -> Trial:
         """Scores the encoder as it is: candidate 0 of the encoder."""
         scores, seconds = self._scores(Recipe(), len(self._folds), by=float("inf"))
-        return self._keep(self._number, Recipe(), 1.0, scores, seconds, finished=True)
+        return self._keep(self._number, Recipe(), 1.0, scores, seconds)
 
     def halve(self, recipes: Sequence[Recipe]) -> None:
         """Runs all rungs over recipes, as far as time allows.
@@ -158,8 +159,7 @@ class Search:
                 break
 
     def _try(self, number: int, recipe: Recipe, rung: Rung) -> bool:
-        last = rung.share == 1.0
-        by = self._deadline if last else self._start + rung.time * (self._deadline - self._start)
+        by = self._start + rung.time * (self._deadline - self._start)
         if time.monotonic() >= by:
             self.stopped = "the time is used up"
             return False
@@ -169,7 +169,7 @@ class Search:
         except TimeUpError:
             self.stopped = "the time is used up"
             return False
-        self._keep(number, recipe, rung.share, scores, seconds, finished=last)
+        self._keep(number, recipe, rung.share, scores, seconds)
         return True
 
     def _scores(self, recipe: Recipe, count: int, *, by: float) -> tuple[list[Score], float]:
@@ -185,11 +185,9 @@ class Search:
             total += known[1]
         return scores, total
 
-    def _keep(
-        self, number: int, recipe: Recipe, share: float, scores: Sequence[Score], seconds: float, *, finished: bool
-    ) -> Trial:
+    def _keep(self, number: int, recipe: Recipe, share: float, scores: Sequence[Score], seconds: float) -> Trial:
         seconds += self.trials[number].seconds if number in self.trials else 0.0
-        trial = Trial(number, recipe, self._encoder, share, scores, seconds, finished)
+        trial = Trial(number, recipe, self._encoder, share, scores, seconds)
         self.trials[number] = trial
         self._tell(list(self.trials.values()))
         return trial
@@ -226,13 +224,3 @@ def score_on(trained: TrainedHead, recipe: Recipe, fold: Fold, *, metric: str, u
         unseen: Whether the groups held out are others than those trained on.
     """
     return score_head(trained, *fold.encoded(two_sided=recipe.two_sided), metric=metric, unseen=unseen)
-
-
-def best_of(trials: Sequence[Trial]) -> Trial:
-    """The best trial: of those that went through all rungs, if there are any; of equal ones the first.
-
-    Args:
-        trials: One at least.
-    """
-    most = max(trial.share for trial in trials)
-    return max((trial for trial in trials if trial.share == most), key=lambda trial: (trial.choice, -trial.number))

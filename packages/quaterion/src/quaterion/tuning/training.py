@@ -45,7 +45,7 @@ def train_head(
         samples: What to learn from.
         size: Length of the encoders' joined vectors.
         device: Where to train.
-        check_time: Called after each epoch; it may raise to stop the training.
+        check_time: Called after each step; it may raise to stop the training.
 
     Returns:
         The head, and class weights.
@@ -97,7 +97,7 @@ def _run(
             value.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             scheduler.step()
-        check_time()
+            check_time()
 
 
 def warmup_steps(recipe: Recipe, steps: int) -> int:

@@ -13,24 +13,22 @@ from quaterion.cache.prepare import Progress
 from quaterion.dataset.files.columns import ColumnName
 from quaterion.tuning.budget import seconds_of
 from quaterion.tuning.data import TuningData, read_tuning_data
-from quaterion.tuning.decision import gain_over
 from quaterion.tuning.encoders import DEFAULT_ENCODER, EncoderChoice, encoder_choices
+from quaterion.tuning.finals import FINALISTS, Contender, Finals
 from quaterion.tuning.journal import Journal
 from quaterion.tuning.outcome import Outcome
 from quaterion.tuning.provenance import Provenance
 from quaterion.tuning.recipe import Recipe
 from quaterion.tuning.result import TuneResult, check_out, finish
-from quaterion.tuning.scoring import Score
-from quaterion.tuning.search import Fold, Search, Trial, best_of, score_on, train_on
+from quaterion.tuning.search import Fold, Search, Trial
 from quaterion.tuning.space import candidates
 from quaterion.tuning.task import TuningTask
-from quaterion.tuning.training import TrainedHead
 from quaterion.tuning.vectors import SampleVectors
 
 __all__ = ["tune"]
 
-CHECKED = 0.75
-"""Share of the budget that the search gets; the rest is for comparing its best recipe with the untouched encoder."""
+SEARCHED = 0.6
+"""Share of the budget in which recipes are tried; the rest is for the last round."""
 
 Tell = Callable[[Sequence[Trial]], object]
 
@@ -52,7 +50,7 @@ def tune(
     test_size: float = 0.2,
     unseen_groups: bool = False,
     skip_bad_rows: bool = False,
-    budget: str | float = "40s",
+    budget: str | float = "30s",
     trials: int = 24,
     recipe: Recipe | None = None,
     out: str | Path | None = None,
@@ -134,12 +132,13 @@ def tune(
         "seed": seed,
     }
     read = read_tuning_data(data, **reading)
+    choices = encoder_choices(encoder, images=_is_folder(data))
     beside = None if out is None else Path(f"{out}.tuning")
     if beside is not None:
         beside.mkdir(parents=True, exist_ok=True)
     run = _Run(
         TuningTask(read, unseen_groups, seed),
-        encoder_choices(encoder, images=_is_folder(data)),
+        choices,
         cache=Path(cache) if cache is not None else None if beside is None else beside / "cache",
         journal=None if beside is None else beside / "trials.jsonl",
         device=torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu")),
@@ -170,13 +169,14 @@ class _Run:
 
     def take(self, recipe: Recipe) -> Outcome:
         """Takes a recipe as it is."""
-        vectors = self._vectors(self.choices[-1])
-        return self._outcome(self.choices[-1], vectors, recipe, [])
+        finals = Finals(self.task, time.monotonic(), self._finish_trial)
+        return finals.outcome(self.choices[-1], self._vectors(self.choices[-1]), recipe)
 
     def search(self, seconds: float, count: int) -> Outcome:
         """Tries recipes on all encoders."""
         searches: list[tuple[EncoderChoice, SampleVectors, Search]] = []
         notes: list[str] = []
+        reserved = (1 - SEARCHED) * seconds
         try:
             for place, choice in enumerate(self.choices):
                 vectors = self._vectors(choice)
@@ -185,7 +185,7 @@ class _Run:
                     return self._nothing_to_choose_by(choice, vectors)
                 for fold in folds:
                     fold.encoded(two_sided=False)  # encoding is not the search's time
-                share = CHECKED * seconds / len(self.choices)
+                share = SEARCHED * seconds / len(self.choices)
                 one = self._search_of(choice, folds, time.monotonic() + share, first=place * (count + 1))
                 searches.append((choice, vectors, one))
                 one.score_untouched()
@@ -196,7 +196,9 @@ class _Run:
             if not any(one.trials for _, _, one in searches):
                 raise
             notes.append("it was interrupted")
-        return self._decide(searches, notes)
+            reserved = 0.0
+        outcome = self._decide(searches, time.monotonic() + reserved)
+        return replace(outcome, trials=self.trials, notes=[*notes, *outcome.notes])
 
     def _search_of(self, choice: EncoderChoice, folds: Sequence[Fold], deadline: float, *, first: int) -> Search:
         earlier = list(self.trials)
@@ -220,32 +222,22 @@ class _Run:
         recipes = candidates(self.task.kind, num_samples=len(folds[0].train), size=vectors.size, seed=self.task.seed)
         search.halve(list(islice(recipes, count)))
 
-    def _decide(self, searches: Sequence[tuple[EncoderChoice, SampleVectors, Search]], notes: list[str]) -> Outcome:
-        """Compares the best recipe with the best untouched encoder, on parts that chose neither."""
-        untouched = max(searches, key=lambda one: _first(one[2]).choice)
-        tried = [(one, [trial for trial in one[2].trials.values() if trial.recipe.losses]) for one in searches]
-        tried = [(one, trials) for one, trials in tried if trials]
-        if not tried:
-            notes = [*notes, "no recipe was tried in time, so the encoder stays as it is"]
-            return self._outcome(untouched[0], untouched[1], Recipe(), notes)
-        best = best_of([trial for _, trials in tried for trial in trials])
-        (choice, vectors, _), _ = next(one for one in tried if any(trial is best for trial in one[1]))
-        after = self._outcome(choice, vectors, best.recipe, notes)
-        before = self._outcome(untouched[0], untouched[1], Recipe(), notes)
-        scores = [
-            [self._score(head, one.recipe, fold) for head, fold in zip(one.heads, one.folds, strict=True)]
-            for one in (before, after)
+    def _decide(self, searches: Sequence[tuple[EncoderChoice, SampleVectors, Search]], deadline: float) -> Outcome:
+        contenders = [
+            Contender(choice, vectors, trial)
+            for choice, vectors, one in searches
+            for trial in sorted(one.trials.values(), key=lambda trial: trial.number)
         ]
-        gain = gain_over(*scores, metric=self.task.metric, seed=self.task.seed)
-        return replace(after if gain.real else before, gain=gain)
+        untouched = [one for one in contenders if not one.trial.recipe.losses]
+        tried = [one for one in contenders if one.trial.recipe.losses]
+        finals = Finals(self.task, deadline, self._finish_trial)
+        best_untouched = max(untouched, key=lambda one: one.trial.choice)
+        finalists = sorted(tried, key=lambda one: (-one.trial.share, -one.trial.choice))[:FINALISTS]
+        return finals.decide(best_untouched, finalists)
 
-    def _outcome(self, choice: EncoderChoice, vectors: SampleVectors, recipe: Recipe, notes: list[str]) -> Outcome:
-        folds = self.task.check_folds(vectors)
-        heads = [train_on(recipe, fold) for fold in folds]
-        return Outcome(choice, vectors, recipe, self.trials, None, notes, folds, heads)
-
-    def _score(self, head: TrainedHead, recipe: Recipe, fold: Fold) -> Score:
-        return score_on(head, recipe, fold, metric=self.task.metric, unseen=self.task.unseen_groups)
+    def _finish_trial(self, trial: Trial) -> None:
+        self.trials = [trial if one.number == trial.number else one for one in self.trials]
+        self.on_trial(self.trials)
 
     def _nothing_to_choose_by(self, choice: EncoderChoice, vectors: SampleVectors) -> Outcome:
         note = "there is too little data to hold a part out, so the encoder stays as it is"
@@ -257,10 +249,6 @@ class _Run:
 
 def _is_folder(data: Any) -> bool:
     return isinstance(data, str | Path) and Path(data).is_dir()
-
-
-def _first(search: Search) -> Trial:
-    return search.trials[min(search.trials)]
 
 
 def _digest(folds: Sequence[Fold]) -> str:
