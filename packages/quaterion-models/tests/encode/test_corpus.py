@@ -174,7 +174,7 @@ def test_the_precision_is_that_of_the_model_where_numpy_has_it(dtype, whole, arr
 def test_a_stream_normalizes_and_shows_progress_on_request(capsys):
     vectors, _ = joined(make().encode_stream((text for text in ["aa", "b"]), normalize=True, show_progress=True))
     np.testing.assert_allclose(vectors, [[2**-0.5, 2**-0.5], [1, 0]], rtol=1e-6)
-    assert "2/?" in capsys.readouterr().out
+    assert "2/?" in capsys.readouterr().err
 
 
 def test_an_empty_stream_gives_no_chunk():

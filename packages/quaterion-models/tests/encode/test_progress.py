@@ -16,4 +16,4 @@ def test_a_bar_without_a_known_end_counts(capsys):
     with progress_bar(None, enabled=True) as advance:
         advance(2)
         advance(5)
-    assert "7/?" in capsys.readouterr().out
+    assert "7/?" in capsys.readouterr().err

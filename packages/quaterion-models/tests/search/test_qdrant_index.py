@@ -269,21 +269,37 @@ def test_a_server_that_is_down_is_named():
             opening(url)
 
 
-def test_a_server_that_wants_another_key_is_a_permission_error():
-    class Refuse(BaseHTTPRequestHandler):
+@pytest.mark.parametrize(
+    ("status", "error", "message"),
+    [
+        (403, PermissionError, "Qdrant at {url} refuses the API key. Pass api_key="),
+        (404, ConnectionError, "the server at {url} answers 404 Not Found: '<p>hi</p>'. Check the address, or read"),
+        (200, ConnectionError, "what answers at {url} is no Qdrant. Check the address"),
+    ],
+)
+def test_a_server_that_wants_another_key_or_is_no_qdrant_is_named(status, error, message):
+    class Answer(BaseHTTPRequestHandler):
         def do_GET(self):
-            self.send_response(403)
+            self.send_response(status)
             self.end_headers()
+            self.wfile.write(b"<p>hi</p>")
 
         def log_message(self, *_):
             pass
 
-    with HTTPServer(("127.0.0.1", 0), Refuse) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    with HTTPServer(("127.0.0.1", 0), Answer) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         url = f"http://127.0.0.1:{server.server_port}"
-        with pytest.raises(PermissionError, match=rf"Qdrant at {url} refuses the API key. Pass api_key="):
+        with pytest.raises(error, match=message.format(url=url)):
             open_index(url)
         server.shutdown()
+
+
+def test_an_address_that_is_none_is_named():
+    with pytest.raises(
+        ValueError, match=r"'http://\[' is no address of a server: .*Give one like http://localhost:6333"
+    ):
+        open_index("http://[")
 
 
 def test_a_key_for_a_folder_is_a_mistake(tmp_path):

@@ -85,6 +85,20 @@ def test_an_object_that_the_encoder_cannot_read_is_named_by_its_sample(read_batc
     assert "The object (NoneType) is one of sample 4" in told
 
 
+@pytest.mark.parametrize("kind", [MemoryError, ImportError])
+def test_an_error_that_says_nothing_about_objects_blames_none(read_batches, letter_counts, kind):
+    def broken(objects):
+        raise kind("nothing to do with an object")
+
+    class Broken(letter_counts):
+        def get_collate_fn(self):
+            return broken
+
+    with pytest.raises(kind, match="nothing to do with an object") as caught:
+        read_batches(TEXTS, encoder=Broken())
+    assert not getattr(caught.value, "__notes__", [])
+
+
 def test_an_error_of_a_batch_alone_is_raised_as_it_is(read_batches, letter_counts):
     def few(objects):
         if len(objects) > 1:

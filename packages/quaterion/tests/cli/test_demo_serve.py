@@ -51,6 +51,7 @@ def test_it_trains_once_serves_and_stops_cleanly(tmp_path: Path) -> None:
     assert "Not trained again: quaterion-demo/model holds" in printed
 
 
+@pytest.mark.slow
 def test_a_port_in_use_is_told_before_the_work_begins(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         command = [*COMMAND, "--serve", "--port", str(taken.getsockname()[1])]

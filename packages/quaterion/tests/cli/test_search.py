@@ -90,6 +90,26 @@ def test_what_is_wrong_is_one_sentence(folder: Path, tmp_path: Path) -> None:
         assert done.stdout == ""
 
 
+def test_what_an_index_holds_does_not_steer_the_terminal(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = SimilarityModel.load(folder / "model")
+    index = ExactIndex(384)
+    index.add(
+        ["\x1b]0;title\x07"], model.encode_document(["card"]), [{"text": "a\x1b[2J\x9b31mb [bold]c\rd", "\x1bn": 1}]
+    )
+    index.save(tmp_path / "index")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("TERM", "dumb")
+    with pytest.raises(SystemExit) as end:
+        app(["search", str(folder / "model"), str(tmp_path / "index"), "card"])
+    shown = capsys.readouterr().out
+    assert end.value.code == 0
+    assert "a [2J 31mb [bold]c d" in shown
+    assert [one for one in shown if not one.isprintable() and one != "\n"] == []
+
+
 def test_an_index_in_qdrant_is_searched_like_any_other(folder: Path, tmp_path: Path) -> None:
     pytest.importorskip("qdrant_client")
     options = ["--into", tmp_path / "index", "--kind", "qdrant"]
@@ -112,9 +132,10 @@ def test_a_query_that_is_no_text_is_shown(folder: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="needs pipes that break")
 def test_a_reader_that_has_enough_ends_it_without_a_word(folder: Path) -> None:
-    command = [sys.executable, "-c", "from quaterion.cli.app import main; main()", "search", folder / "model"]
+    arguments = ["search", str(folder / "model"), str(folder / "index")]
+    command = [sys.executable, "-c", "from quaterion.cli.app import main; main()", *arguments]
     with subprocess.Popen(
-        [*command, folder / "index"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         assert process.stdin is not None and process.stdout is not None and process.stderr is not None
         process.stdin.write("card\n")

@@ -220,6 +220,8 @@ def test_another_factory_is_refused_until_the_index_is_made_again(tmp_path: Path
         counts = build_index(letters_model(), read_corpus(data), Destination(folder, "faiss", "HNSW16"), rebuild=True)
         assert counts.encoded == 96
     assert json.loads((tmp_path / "index" / "index.json").read_text(encoding="utf-8"))["factory"] == "HNSW16"
+    build_index(letters_model(), read_corpus(data), Destination(folder, "faiss"), rebuild=True)
+    assert json.loads((tmp_path / "index" / "index.json").read_text(encoding="utf-8"))["factory"] == "Flat"
 
 
 def test_qdrant_does_not_take_the_place_of_files(tmp_path: Path, data: Path) -> None:

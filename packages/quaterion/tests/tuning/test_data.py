@@ -142,7 +142,8 @@ def test_groups_that_are_not_learned_are_told_or_an_error():
         ValueError, match=r"None of the groups of the test data \(such as 'other'\) is in the training data"
     ):
         read_tuning_data(grouped(3, 3), test=test[:1])
-    assert len(read_tuning_data(grouped(3, 3), test=test[:1], unseen_groups=True).test) == 1
+    test.insert(1, {"text": "newer", "label": "other"})
+    assert len(read_tuning_data(grouped(3, 3), test=test[:2], unseen_groups=True).test) == 2
     data = read_tuning_data(grouped(3, 3), test=test, unseen_groups=True)
     assert data.notes[-1] == "Test: 1 group of the training data, not unseen."
 
@@ -164,12 +165,39 @@ def test_left_out_rows_are_told():
 def test_data_are_not_modified():
     rows, test = (
         [{"left": f"a{i}", "right": f"b{i}", "score": i % 6} for i in range(20)],
-        [{"left": "x", "right": "y", "score": 9}],
+        [{"left": "x", "right": "y", "score": 9}, {"left": "z", "right": "w", "score": 1}],
     )
     before = copy.deepcopy((rows, test))
     data = read_tuning_data(rows, test=test)
     assert (rows, test) == before
     assert data.train[5].score == pytest.approx(5 / 9)
+
+
+@pytest.mark.parametrize("part", ["validation", "test"])
+def test_data_on_which_nothing_can_be_measured_are_an_error(part):
+    """Told before the search, not after it."""
+    pairs = [{"left": f"a{i}", "right": f"b{i}", "score": i % 2} for i in range(20)]
+    equal = [{"left": f"c{i}", "right": f"d{i}", "score": 0} for i in range(5)]
+    message = f"Nothing can be measured on the {part} data: all scores are equal"
+    with pytest.raises(ValueError, match=message):
+        read_tuning_data(pairs, **{part: equal})
+    lone = grouped(1, 1, 1, prefix="new")
+    with pytest.raises(ValueError, match=f"on the {part} data: no group has two different objects"):
+        read_tuning_data(grouped(5, 5, 5, 5, 5), **{part: lone}, unseen_groups=True)
+    read_tuning_data(grouped(5, 5, 5), **{part: lone})  # objects of known groups
+
+
+def test_scores_that_are_all_equal_are_an_error():
+    pairs = [{"left": f"a{i}", "right": f"b{i}", "score": 1} for i in range(20)]
+    with pytest.raises(ValueError, match="on the training data: all scores are equal"):
+        read_tuning_data(pairs)
+
+
+def test_a_test_that_would_measure_nothing_is_not_held_out():
+    pairs = [{"left": f"a{i}", "right": f"b{i}", "score": 0.5 if i else 1} for i in range(6)]
+    data = read_tuning_data(pairs)
+    assert (len(data.train), len(data.test)) == (6, 0)
+    assert "all scores are equal in what would be, or in what would be left" in data.notes[-1]
 
 
 def test_real_files_are_read(datasets_folder):

@@ -59,6 +59,15 @@ def test_none_better_leaves_the_encoder(contenders):
     assert not outcome.gain.real
 
 
+def test_class_weights_over_the_untouched_encoder_are_there_to_fall_back_on(contenders):
+    contender, last_round, _ = contenders
+    weights = Recipe(losses=(Part("SoftmaxLoss"),), lr=0.05, epochs=30, batch_size=64)
+    outcome = last_round().decide(contender(0, Recipe()), [contender(1, BAD)], contender(2, weights))
+    assert outcome.recipe == weights
+    assert outcome.recipe.untouched
+    assert not outcome.gain.real
+
+
 def test_no_finalist_leaves_the_encoder_unmeasured(contenders):
     contender, last_round, _ = contenders
     outcome = last_round().decide(contender(0, Recipe()), [])

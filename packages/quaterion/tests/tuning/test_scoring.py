@@ -1,6 +1,7 @@
 """Scores against plain loops, and whether a gain is told from chance."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -42,6 +43,18 @@ def test_accuracy_is_that_of_the_nearest_neighbours_vote(noisy):
     assert score.per_query.tolist() == right
     assert score.value == pytest.approx(sum(right) / len(right))
     assert 0 < score.value < 1
+
+
+def test_groups_that_training_lacks_are_not_scored(noisy):
+    train, rest = noisy.group_samples(8, seed=1), noisy.group_samples(4, seed=2)
+    unknown = [replace(one, group="never seen") for one in noisy.group_samples(2, seed=3)]
+    for trained in (UNTOUCHED, None):
+        parts = encoded(train, rest, [*unknown, *rest])
+        recipe = Recipe(losses=(Part("SoftmaxLoss"),), epochs=2)
+        head = trained or train_head(recipe, parts[0], size=SIZE, device=CPU)
+        scores = [score_head(head, parts[0], part, metric="accuracy", unseen=False) for part in parts[1:]]
+        assert scores[0].per_query.tolist() == scores[1].per_query.tolist()
+        torch.testing.assert_close(scores[0].likelihood, scores[1].likelihood)
 
 
 def test_reciprocal_rank_looks_at_distinct_documents_and_forgives_other_right_ones(noisy):

@@ -26,12 +26,13 @@ def progress_bar(total: int | None, *, enabled: bool) -> Iterator[Callable[[int]
     from quaterion_models.extras import require
 
     bars = require("rich.progress", extra="progress")
+    console = require("rich.console", extra="progress").Console(stderr=True)
     columns = (
         bars.TextColumn("{task.description}"),
         bars.BarColumn(),
         bars.MofNCompleteColumn(),
         bars.TimeRemainingColumn(),
     )
-    with bars.Progress(*columns) as progress:
+    with bars.Progress(*columns, console=console) as progress:
         task = progress.add_task("Encoding", total=total)
         yield lambda count: progress.advance(task, count)

@@ -12,8 +12,8 @@ from quaterion_models.encoders.pretrained_collate import ToolError
 OnError = Literal["raise", "skip"]
 T = TypeVar("T")
 
-# What says nothing about an object: the machine is too small, a library is missing, a model's files are damaged.
-_NOT_OF_AN_OBJECT = (MemoryError, torch.OutOfMemoryError, ImportError, ToolError)
+NOT_OF_AN_OBJECT = (MemoryError, torch.OutOfMemoryError, ImportError, ToolError)
+"""Errors that say nothing about an object: the machine is too small, a library or a file is missing or damaged."""
 
 
 class Skipped(NamedTuple):
@@ -55,7 +55,7 @@ def read_rows(
     """
     try:
         return read(rows), rows, []
-    except _NOT_OF_AN_OBJECT:
+    except NOT_OF_AN_OBJECT:
         raise
     except Exception:
         skipped = []
@@ -64,7 +64,7 @@ def read_rows(
             try:
                 read([row])
                 kept.append(row)
-            except _NOT_OF_AN_OBJECT:
+            except NOT_OF_AN_OBJECT:
                 raise
             except Exception as error:
                 if on_error == "raise":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator, Sequence
 from copy import copy
@@ -51,6 +52,7 @@ class QdrantCollection:
     Raises:
         ImportError: If qdrant-client is not installed.
         IndexFolderError: If the folder holds something else.
+        ValueError: If a URL is none, or a folder is given a key.
     """
 
     def __init__(self, location: str | os.PathLike[str], name: str, api_key: str | None) -> None:
@@ -188,7 +190,12 @@ class QdrantCollection:
         except exceptions.UnexpectedResponse as error:
             if error.status_code in _FORBIDDEN:
                 raise PermissionError(f"Qdrant at {self.location} refuses the API key. Pass api_key=...") from error
-            raise
+            raise ConnectionError(
+                f"the server at {self.location} answers {error.status_code} {error.reason_phrase}: "
+                f"{error.content.decode(errors='replace')!r:.200}. Check the address, or read the server's log"
+            ) from error
+        except json.JSONDecodeError as error:
+            raise ConnectionError(f"what answers at {self.location} is no Qdrant. Check the address") from error
 
 
 def is_url(location: str | os.PathLike[str]) -> bool:
@@ -203,7 +210,12 @@ def _parts(items: Sequence[Any], size: int) -> Iterator[list[Any]]:
 def _client(location: str, api_key: str | None) -> Any:
     qdrant = require("qdrant_client", extra="qdrant")
     if is_url(location):
-        return qdrant.QdrantClient(url=location, api_key=api_key, timeout=_SECONDS, check_compatibility=False)
+        try:
+            return qdrant.QdrantClient(url=location, api_key=api_key, timeout=_SECONDS, check_compatibility=False)
+        except ValueError as error:
+            raise ValueError(
+                f"{location!r:.200} is no address of a server: {error!s:.200}. Give one like http://localhost:6333"
+            ) from error
     if api_key is not None:
         raise ValueError(f"an API key is for a server, and {location!r} is none. Pass its URL, or leave out api_key")
     if location == ":memory:":

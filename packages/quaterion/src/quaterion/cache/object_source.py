@@ -10,6 +10,7 @@ from torch.utils.data import Dataset
 from quaterion.dataset.object_reading import ObjectReading, side_of
 from quaterion.dataset.views import ViewedDataset
 from quaterion_models.collate import prepared
+from quaterion_models.encode.readable import NOT_OF_AN_OBJECT
 
 __all__ = ["KeptObjects", "KeyedCollate", "ObjectNumbers", "ObjectReference", "ReadObjects", "SidedObject"]
 
@@ -137,10 +138,14 @@ class KeyedCollate:
         """
         try:
             return self._collated(objects)
+        except NOT_OF_AN_OBJECT:
+            raise
         except Exception:
             for one in objects:
                 try:
                     self._collated([one])
+                except NOT_OF_AN_OBJECT:
+                    raise
                 except Exception as error:
                     error.add_note(f"The object ({type(one.obj).__name__}) is one of sample {one.sample}")
                     raise error from None  # the batch's own error tells a place in a batch that nobody knows

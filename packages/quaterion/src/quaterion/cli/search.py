@@ -14,6 +14,8 @@ from quaterion.cli.index import API_KEY, Collection, Device
 from quaterion.cli.options import ModelName
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from quaterion_models.search import Hit, VectorIndex
 
 __all__ = ["SEARCH", "parse_conditions", "search"]
@@ -159,23 +161,29 @@ def _print(query: str, hits: "list[Hit]", about: dict[str, Any]) -> None:
     """Prints the hits of a query as a table: score, text, and the other fields."""
     from rich.console import Console
     from rich.table import Table
-    from rich.text import Text
 
     console = Console()
     if not hits:
-        console.print(Text(f"{query}\n  nothing found"))
+        console.print(_cell(f"{query}\n  nothing found"))
         return
     first = about.get("columns", {}).get("text")
     names = list(dict.fromkeys(name for hit in hits for name in hit.payload))
     names.sort(key=lambda name: name != first)
-    table = Table(title=Text(query), title_justify="left", box=None, pad_edge=False, header_style="bold")
+    table = Table(title=_cell(query), title_justify="left", box=None, pad_edge=False, header_style="bold")
     # A digest of 32 digits tells people nothing.
     with_ids = about.get("columns", {}).get("id") is not None or not names
     for name in ["score", *(["id"] if with_ids else []), *names]:
-        table.add_column(Text(name), justify="right" if name == "score" else "left", overflow="fold")
+        table.add_column(_cell(name), justify="right" if name == "score" else "left", overflow="fold")
     for hit in hits:
         cells = [f"{hit.score:.3f}", *([str(hit.id)] if with_ids else [])]
         cells += ["" if (value := hit.payload.get(name)) is None else str(value) for name in names]
-        table.add_row(*map(Text, cells))
+        table.add_row(*map(_cell, cells))
     console.print(table)
     console.print()
+
+
+def _cell(text: str) -> "Text":
+    """A text as it is shown: what an index holds may come from strangers, and must not steer the terminal."""
+    from rich.text import Text
+
+    return Text("".join(one if one.isprintable() or one == "\n" else " " for one in text))

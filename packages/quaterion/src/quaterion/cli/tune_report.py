@@ -118,7 +118,8 @@ def save_report(result: "TuneResult", out: Path) -> None:
 
 def _next_command(result: "TuneResult", out: Path) -> str:
     if result.classifier is not None:
-        return f'Use it: quaterion classify {out} "a new text"'
+        what = '"a new text"' if result.task.data.columns else "IMAGE"
+        return f"Use it: quaterion classify {out} {what}"
     if result.matcher is not None:
         return f"Use it: quaterion match {out} LEFT.csv RIGHT.csv"
     return f"Use it: quaterion index {out} CORPUS.csv --into index"

@@ -15,7 +15,7 @@ from quaterion_models.search.qdrant_folder import META
 __all__ = ["Destination", "Kind"]
 
 Kind = Literal["exact", "faiss", "qdrant"]
-_BESIDE = "-rebuild"
+_BESIDE, _FACTORY = "-rebuild", "Flat"
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ class Destination:
         if self.made_kind == "qdrant":
             return QdrantIndex(self.location, dimension, collection=self.collection, about=about, api_key=self.api_key)
         index = (
-            FaissIndex(dimension, self.factory or "Flat", about=about)
+            FaissIndex(dimension, self.factory or _FACTORY, about=about)
             if self.made_kind == "faiss"
             else ExactIndex(dimension, about=about)
         )
@@ -133,6 +133,8 @@ class Destination:
         if self.kind is None and (self._folder / INDEX).exists():  # the new index is of the kind of the old one
             content = read_index(self._folder)
             kind, factory = content.get("kind", kind), content.get("factory")
+        if kind == "faiss":
+            factory = factory or _FACTORY  # so that one of another factory is not gone on with
         return replace(self, kind=kind, factory=factory, location=f"{self._folder.resolve()}{_BESIDE}")
 
     def check_replaceable(self) -> None:

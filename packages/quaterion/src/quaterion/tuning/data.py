@@ -7,6 +7,7 @@ from typing import Any
 from quaterion.dataset.files.columns import ColumnName
 from quaterion.dataset.files.open_table import FileFormat
 from quaterion.tuning.counted import counted
+from quaterion.tuning.measurable import can_be_measured, why_not
 from quaterion.tuning.overlap import shared_documents, without_copies
 from quaterion.tuning.sources import read_parts
 from quaterion.tuning.splits import Form, hold_out
@@ -130,6 +131,7 @@ def read_tuning_data(
     notes += _leave_out_copies(samples, form)
     if form == "groups":
         notes += _check_groups(samples, unseen_groups)
+    _check_measurable(samples, form, unseen_groups)
     if "test" not in samples and test_size:
         notes += _hold_out(samples, form, test_size, unseen_groups, seed)
     return TuningData(
@@ -140,6 +142,16 @@ def read_tuning_data(
         notes,
         parts["train"].columns,
     )
+
+
+def _check_measurable(samples: dict[str, list[Any]], form: Form, unseen_groups: bool) -> None:
+    for name, part in samples.items():
+        measured = name != "train" or form == "scored pairs"  # too few groups are told where they are split
+        if measured and not can_be_measured(part, form, unseen_groups):
+            raise ValueError(
+                f"Nothing can be measured on the {NAMES[name]} data: {why_not(form)}. Expected some that differ: check "
+                "whether the right column was named, or give more data."
+            )
 
 
 def _check_groups(samples: dict[str, list[Any]], unseen_groups: bool) -> list[str]:
@@ -193,10 +205,13 @@ def _hold_out(samples: dict[str, list[Any]], form: Form, size: float, unseen_gro
     """Moves training samples to the test, in place."""
     train = samples["train"]
     kept, held = hold_out(train, form, size, unseen_groups=unseen_groups, seed=seed)
-    if not held or not kept:
+    parts = [[train[place] for place in places] for places in (kept, held)]
+    if not held or not kept or not all(can_be_measured(part, form, unseen_groups) for part in parts):
         why = "every group has one object" if form == "groups" else "too many pairs have objects in common"
+        if held and kept:
+            why = f"{why_not(form)} in what would be, or in what would be left"
         return [f"Nothing was held out for the test: {why}. Give test data to have the result measured."]
-    samples["train"], samples["test"] = [train[place] for place in kept], [train[place] for place in held]
+    samples["train"], samples["test"] = parts
     how = "with no object in common"
     if form == "groups":
         how = "whole groups" if unseen_groups else "the same share of each group"

@@ -44,8 +44,13 @@ def encoder_choices(given: Any, *, images: bool) -> list[EncoderChoice]:
 
     Raises:
         TypeError: It is something else.
-        ValueError: There is no such model, or two encoders have one name.
+        ValueError: There is no such model, two encoders have one name, or images are to be encoded as texts.
     """
+    if images and given == DEFAULT_ENCODER:
+        raise ValueError(
+            "The data is a folder of images, and the default encoder is one of texts. Name an encoder of images "
+            "(--encoder), such as facebook/dinov2-small."
+        )
     several = list(given) if isinstance(given, Sequence) and not isinstance(given, str) else [given]
     if not several:
         raise ValueError("encoder=[] holds no encoder; expected one or more.")

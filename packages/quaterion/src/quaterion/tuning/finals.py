@@ -48,7 +48,9 @@ class Finals:
     deadline: float
     tell: Callable[[Trial], object]
 
-    def decide(self, untouched: Contender, finalists: Sequence[Contender]) -> Outcome:
+    def decide(
+        self, untouched: Contender, finalists: Sequence[Contender], classifier: Contender | None = None
+    ) -> Outcome:
         """Trains every finalist for all its epochs on each part.
 
         The best must beat the untouched encoder with an interval that is wider the more finalists there were, since the
@@ -57,6 +59,8 @@ class Finals:
         Args:
             untouched: The untouched encoder.
             finalists: The best of the search, the best first.
+            classifier: Class weights over the untouched encoder, where there are some to fall back on: embeddings stay
+                as they are, so it is enough that they tell groups better.
 
         Returns:
             The best finalist where it is better, else the untouched encoder.
@@ -85,7 +89,10 @@ class Finals:
         if best is None:
             return before
         gain = gain_over(plain, best_scores, metric=self.task.metric, comparisons=scored, seed=self.task.seed)
-        return replace(best if gain.real else before, gain=gain, notes=notes)
+        if gain.real or classifier is None:
+            return replace(best if gain.real else before, gain=gain, notes=notes)
+        outcome, scores = self.score(classifier)
+        return replace(outcome if mean_choice(scores) > mean_choice(plain) else before, gain=gain, notes=notes)
 
     def score(self, contender: Contender) -> tuple[Outcome, list[Score]]:
         """Trains a contender's recipe on each part, and scores it on what the part holds out.

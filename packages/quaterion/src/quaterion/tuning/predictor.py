@@ -1,5 +1,6 @@
 """The classifier that goes with a tuned model, calibrated on objects that its training did not see."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -90,8 +91,7 @@ def calibrated_settings(outcome: Outcome, *, with_threshold: bool = True) -> Cal
             held_out.append((classifier, embeddings, labels))
     if not held_out:
         return Calibrated(default_settings())
-    nominees = [default_settings(), *(calibrate_confidence(*one).settings for one in held_out)]
-    best = max(nominees, key=lambda settings: sum(_log_likelihood(one, settings) for one in held_out))
+    best = _best_settings(held_out)
     if not with_threshold:
         return Calibrated(best)
     thresholds = [calibrate_threshold(*one, keep=KEPT) for one in held_out]
@@ -125,11 +125,39 @@ def _mean(found: Sequence[ThresholdCalibration], name: str) -> float:
     return float(sum(getattr(one, name) * one.objects for one in found) / sum(one.objects for one in found))
 
 
-def _log_likelihood(one: tuple[Classifier, Tensor, list[Any]], settings: dict[str, Any]) -> float:
+_HeldOut = tuple[Classifier, Tensor, list[Any]]
+
+
+def _best_settings(held_out: Sequence[_HeldOut]) -> dict[str, Any]:
+    """The settings of the highest likelihood among those that are right as often as the usual ones.
+
+    Confidence alone would rather ask more neighbours, and so be wrong more often.
+    """
+    found = [calibrate_confidence(*one).settings for one in held_out]
+    nominees = [default_settings()]
+    for settings in [*found, *({**one, "k": NEIGHBOURS} for one in found if "k" in one)]:
+        if settings not in nominees:
+            nominees.append(settings)
+    judged = [
+        [torch.cat(parts) for parts in zip(*(_judged(one, s) for one in held_out), strict=True)] for s in nominees
+    ]
+    usual = judged[0][1]
+    allowed = [place for place, (_, right) in enumerate(judged) if not _is_worse(right, usual)]
+    return nominees[max(allowed, key=lambda place: float(judged[place][0].sum()))]
+
+
+def _judged(one: _HeldOut, settings: dict[str, Any]) -> tuple[Tensor, Tensor]:
+    """Of each object the logarithm of its own group's probability, and whether that is the most probable group."""
     classifier, embeddings, labels = one
-    probabilities = classifier.replace(**settings).probabilities(embeddings)
-    own = probabilities.gather(1, classifier.label_places(labels)[:, None])
-    return float(own.double().clamp(min=1e-3).log().sum())
+    probabilities, places = classifier.replace(**settings).probabilities(embeddings), classifier.label_places(labels)
+    own = probabilities.gather(1, places[:, None]).squeeze(1)
+    return own.double().clamp(min=1e-3).log(), probabilities.argmax(dim=1) == places
+
+
+def _is_worse(right: Tensor, usual: Tensor) -> bool:
+    """Whether fewer are right, by more than one standard deviation of the difference (as in McNemar's test)."""
+    lost, won = int((usual & ~right).sum()), int((right & ~usual).sum())
+    return lost - won > math.sqrt(lost + won)
 
 
 def is_correct(classifier: Classifier, embeddings: Tensor, labels: Sequence[Any]) -> Tensor:

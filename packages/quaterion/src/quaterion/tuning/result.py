@@ -53,8 +53,8 @@ class TuneResult:
         model: The model, in eval mode; that of the untouched encoder where nothing beat it.
         recipe: How its head was trained.
         encoder: Name of the encoder.
-        improved: Whether there is a trained head: one that beat the untouched encoder beyond noise, or that of a
-            recipe which was given and so is not compared.
+        improved: Whether the recipe beat the untouched encoder beyond noise, or was given with a head, and so is not
+            compared.
         gain: By how much on parts of the training data that were held out; None where that was not measured.
         test: What the test set says; None where there is none.
         classifier: Tells the group of new objects; None for pairs.
@@ -115,7 +115,7 @@ class TuneResult:
         elif self.gain is not None:
             lines.append(
                 "Nothing that was tried beats the untouched encoder beyond noise, so the untouched encoder is the "
-                f"result: {self.encoder}."
+                f"result: {self.encoder}{', with class weights beside it' if self.recipe.losses else ''}."
             )
         elif self.trials:
             lines.append(f"No recipe was tried, so the untouched encoder is the result: {self.encoder}.")
@@ -176,7 +176,7 @@ def finish(
         model=model,
         recipe=recipe,
         encoder=outcome.choice.name,
-        improved=bool(recipe.losses),
+        improved=not recipe.untouched if outcome.gain is None else outcome.gain.real,
         gain=outcome.gain,
         test=_test(task, outcome, trained, classifier),
         classifier=classifier,

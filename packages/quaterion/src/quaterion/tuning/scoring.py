@@ -92,7 +92,9 @@ def statistic_of(metric: str) -> Callable[..., Tensor]:
 def _score_groups(trained: TrainedHead, train: EncodedSamples, embeddings: Tensor, held_out: EncodedSamples) -> Score:
     index = train.label_index().to(embeddings.device)
     examples, known = train.embed(trained.head)[0], index(train.groups.to(embeddings.device))
-    groups = index(held_out.groups.to(embeddings.device))
+    # Validation data of the user's may have groups that training lacks: no recipe could tell them.
+    answerable = torch.isin(held_out.groups, train.groups).to(embeddings.device)
+    embeddings, groups = embeddings[answerable], index(held_out.groups.to(embeddings.device)[answerable])
     found = top_k(embeddings, examples, min(NEIGHBOURS, len(examples)))
     votes = knn_vote(found.similarities, known[found.rows], len(index.labels), TEMPERATURE)
     options = [votes]

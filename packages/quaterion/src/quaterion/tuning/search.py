@@ -160,12 +160,15 @@ class Search:
 
     def _try(self, number: int, recipe: Recipe, rung: Rung) -> bool:
         by = self._start + rung.time * (self._deadline - self._start)
-        if time.monotonic() >= by:
+        first = not any(trial.recipe.losses for trial in self.trials.values())
+        if time.monotonic() >= by and not first:
             self.stopped = "the time is used up"
             return False
         shortened = recipe.with_epochs(rung.share)
         try:
-            scores, seconds = self._scores(shortened, min(rung.folds, len(self._folds)), by=self._deadline)
+            # One recipe is tried however short the time is.
+            by = float("inf") if first else self._deadline
+            scores, seconds = self._scores(shortened, min(rung.folds, len(self._folds)), by=by)
         except TimeUpError:
             self.stopped = "the time is used up"
             return False

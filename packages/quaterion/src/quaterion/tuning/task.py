@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from quaterion.tuning.data import TuningData
+from quaterion.tuning.measurable import can_be_measured
 from quaterion.tuning.scoring import METRICS
 from quaterion.tuning.search import Fold
 from quaterion.tuning.splits import make_folds
@@ -76,4 +77,5 @@ class TuningTask:
         self, vectors: SampleVectors, samples: Sequence[Any], count: int, *, seed: int, share: float | None = None
     ) -> list[Fold]:
         parts = make_folds(samples, self.data.form, count, unseen_groups=self.unseen_groups, seed=seed, share=share)
-        return [Fold(vectors, [samples[i] for i in kept], [samples[i] for i in held_out]) for kept, held_out in parts]
+        folds = [Fold(vectors, [samples[i] for i in kept], [samples[i] for i in held_out]) for kept, held_out in parts]
+        return [fold for fold in folds if can_be_measured(fold.held_out, self.data.form, self.unseen_groups)]

@@ -181,7 +181,7 @@ class _Run:
             for place, choice in enumerate(self.choices):
                 vectors = self._vectors(choice)
                 folds = self.task.search_folds(vectors)
-                if not folds:
+                if not folds or not self.task.check_folds(vectors):
                     return self._nothing_to_choose_by(choice, vectors)
                 for fold in folds:
                     fold.encoded(two_sided=False)  # encoding is not the search's time
@@ -233,7 +233,8 @@ class _Run:
         finals = Finals(self.task, deadline, self._finish_trial)
         best_untouched = max(untouched, key=lambda one: one.trial.choice)
         finalists = sorted(tried, key=lambda one: (-one.trial.share, -one.trial.choice))[:FINALISTS]
-        return finals.decide(best_untouched, finalists)
+        own = [one for one in tried if one.trial.recipe.untouched and one.vectors is best_untouched.vectors]
+        return finals.decide(best_untouched, finalists, own[0] if own else None)
 
     def _finish_trial(self, trial: Trial) -> None:
         self.trials = [trial if one.number == trial.number else one for one in self.trials]
