@@ -278,8 +278,8 @@ def quality(measured: dict[str, Any]) -> str:
         base = whole["baselines"]
         lines += [
             "",
-            f"BANKING77, all training texts: {_interval(whole['after'])} accuracy on the test set, from the raw file to "
-            f"the saved model in {whole['seconds']:.0f} s. The ten nearest neighbours of the untouched encoder: "
+            f"BANKING77, all training texts: {_interval(whole['after'])} accuracy on the test set, from the raw file "
+            f"to the saved model in {whole['seconds']:.0f} s. The ten nearest neighbours of the untouched encoder: "
             f"{100 * base['nearest neighbours']:.1f} %; logistic regression over its vectors: "
             f"{100 * base['logistic regression']:.1f} %.",
         ]

@@ -23,6 +23,9 @@ __all__ = ["Calibrated", "calibrated_settings", "classifier_of", "servable_model
 KEPT = 0.95
 """Share of the objects of known groups that the threshold for "none of these" keeps."""
 
+MOST = 4000
+"""Objects of a part that are calibrated on at the most: more take time and tell little more."""
+
 
 @dataclass(frozen=True)
 class Calibrated:
@@ -85,7 +88,9 @@ def calibrated_settings(outcome: Outcome, *, with_threshold: bool = True) -> Cal
     for fold, trained in zip(outcome.folds, outcome.heads, strict=True):
         train, rest = fold.encoded(two_sided=outcome.recipe.two_sided)
         classifier = classifier_of(servable_model(outcome.choice.encoders, trained), train, default_settings())
-        kept = [place for place, sample in enumerate(rest.samples) if sample.group in set(classifier.labels)]
+        known = set(classifier.labels)
+        kept = [place for place, sample in enumerate(rest.samples) if sample.group in known]
+        kept = kept[:: math.ceil(len(kept) / MOST) or 1]
         embeddings, labels = rest.embed(trained.head)[0].cpu()[kept], [rest.samples[place].group for place in kept]
         if labels and len(classifier.labels) > 1:
             held_out.append((classifier, embeddings, labels))
