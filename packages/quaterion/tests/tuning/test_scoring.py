@@ -71,6 +71,17 @@ def test_reciprocal_rank_looks_at_distinct_documents_and_forgives_other_right_on
     assert score.per_query.tolist() == pytest.approx(expected)
 
 
+def test_a_head_that_makes_all_equal_finds_nothing(noisy):
+    class Same(EmptyHead):
+        def transform(self, input_vectors):
+            return torch.ones_like(input_vectors)
+
+    samples = noisy.pair_samples(30, seed=3)
+    same = TrainedHead(Same(SIZE).eval(), None)
+    score = score_head(same, *encoded(samples, samples), metric="mrr", unseen=False)
+    assert score.value == pytest.approx(1 / 15.5)  # the middle of 30
+
+
 def test_average_precision_of_matches(noisy):
     samples = noisy.pair_samples(40, scored=True, seed=4)
     ordered = sorted(samples, key=lambda one: -cosine(one.obj_a, one.obj_b))

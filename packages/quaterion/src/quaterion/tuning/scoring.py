@@ -142,7 +142,9 @@ def _score_search(anchors: Tensor, candidates: Tensor, held_out: EncodedSamples)
         # Other right answers of the same anchor do not count as mistakes.
         for row, place in others(start, start + BLOCK):
             similarity[row, place] = -torch.inf
-        ranks.append(1 + (similarity > own).sum(dim=1))
+        # Equally near ones take turns: where all embeddings are equal, nothing is found.
+        equal = (similarity == own).sum(dim=1) - 1
+        ranks.append(1 + (similarity > own).sum(dim=1) + equal / 2)
         likelihoods.append(
             torch.stack([((own - similarity) / t).neg().logsumexp(dim=1).neg() for t in CANDIDATE_TEMPERATURES])
         )
