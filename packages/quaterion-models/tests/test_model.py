@@ -113,7 +113,7 @@ def test_encode_restores_the_mode_of_every_part():
 
 def test_encode_shows_progress_on_request(capsys):
     make().encode(TEXTS, show_progress=True)
-    assert "5/5" in capsys.readouterr().out
+    assert "5/5" in capsys.readouterr().err
     make().encode(TEXTS)
     assert capsys.readouterr().out == ""
 

@@ -28,7 +28,7 @@ from quaterion_models.predict import Classifier
 START = [sys.executable, "-c", "from quaterion.cli.app import main; main()"]
 INTENTS = ("card_arrival", "card_linking", "exchange_rate")
 FILES = {"config.json", "README.md", "classifier", "leaderboard.csv", "recipe.yaml", "train.py", "result.json"}
-SENTENCE = re.compile(r"Error: [^\n]+[.\"] \(Traceback: quaterion --debug \S+ \.\.\.\)\n")
+SENTENCE = re.compile(r"Error: [^\n]+[.\"] \(Traceback: quaterion --debug( \S+)? \.\.\.\)\n")
 runner = CliRunner(env={"COLUMNS": "120", "NO_COLOR": "1", "TERM": "dumb"})
 
 
