@@ -256,7 +256,7 @@ def test_help_has_an_example() -> None:
 def trial(number: int, encoder: str) -> Trial:
     recipe = Recipe(head=Part("SkipConnectionHead", {"skip_dropout": 0.3}), losses=(Part("MultiSimilarityLoss"),) * 2)
     score = Score(0.98765, per_query=torch.ones(2), likelihood=-torch.ones(2))
-    return Trial(number, recipe, encoder, 0.2, [score], 0.0, False)
+    return Trial(number, recipe, encoder, 0.2, [score], 0.0)
 
 
 @pytest.mark.parametrize("encoders", [("minilm", "minilm"), ("minilm", "minilm + other")])

@@ -8,11 +8,13 @@ import torch
 
 from quaterion.tuning import Part, Recipe
 from quaterion.tuning.decision import gain_over
-from quaterion.tuning.scoring import NEIGHBOURS, TEMPERATURE, Score, mean_score, score_head
+from quaterion.tuning.scoring import Score, mean_score, score_head
 from quaterion.tuning.training import TrainedHead, train_head
 from quaterion.tuning.vectors import SampleVectors
 from quaterion_models.encoders import VectorEncoder
 from quaterion_models.heads import EmptyHead
+from quaterion_models.predict.knn import DEFAULT_NEIGHBOURS as NEIGHBOURS
+from quaterion_models.predict.knn import DEFAULT_TEMPERATURE as TEMPERATURE
 
 SIZE = 32
 

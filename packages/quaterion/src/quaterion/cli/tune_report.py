@@ -108,9 +108,7 @@ def save_report(result: "TuneResult", out: Path) -> None:
 
     try:
         result.report.save(out / "report.html")
-    except ImportError as error:
-        typer.echo(f"No report: {error}", err=True)
-    except UnscorableSetError as error:
+    except (ImportError, UnscorableSetError) as error:
         typer.echo(f"No report: {error}", err=True)
     else:
         typer.echo(f"The report is in {out / 'report.html'}.")

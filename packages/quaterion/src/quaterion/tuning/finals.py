@@ -107,7 +107,7 @@ class Finals:
             score_on(head, recipe, fold, **options) for head, fold in zip(outcome.heads, outcome.folds, strict=True)
         ]
         seconds = contender.trial.seconds + time.monotonic() - started
-        self.tell(replace(contender.trial, share=1.0, scores=scores, seconds=seconds, finished=True))
+        self.tell(replace(contender.trial, share=1.0, scores=scores, seconds=seconds))
         return outcome, scores
 
     def outcome(self, choice: EncoderChoice, vectors: SampleVectors, recipe: Recipe) -> Outcome:

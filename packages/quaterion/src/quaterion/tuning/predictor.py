@@ -10,13 +10,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from quaterion.tuning.outcome import Outcome
-from quaterion.tuning.scoring import NEIGHBOURS, TEMPERATURE
 from quaterion.tuning.training import TrainedHead
 from quaterion.tuning.vectors import EncodedSamples
 from quaterion_models import SimilarityModel
 from quaterion_models.encoders import Encoder
 from quaterion_models.predict import Classifier, Matcher, calibrate_confidence, calibrate_matcher, calibrate_threshold
 from quaterion_models.predict.calibration import ThresholdCalibration
+from quaterion_models.predict.knn import DEFAULT_NEIGHBOURS as NEIGHBOURS
+from quaterion_models.predict.knn import DEFAULT_TEMPERATURE as TEMPERATURE
 
 __all__ = ["Calibrated", "calibrated_settings", "classifier_of", "servable_model"]
 
@@ -77,12 +78,11 @@ def default_settings() -> dict[str, Any]:
     return {"k": NEIGHBOURS, "temperature": TEMPERATURE}
 
 
-def calibrated_settings(outcome: Outcome, *, with_threshold: bool = True) -> Calibrated:
+def calibrated_settings(outcome: Outcome) -> Calibrated:
     """Calibrates on the parts that were held out: every part has a say, and is judged by the others' choice too.
 
     Args:
         outcome: What the search found.
-        with_threshold: Whether to look for a threshold.
     """
     held_out = []
     for fold, trained in zip(outcome.folds, outcome.heads, strict=True):
@@ -97,8 +97,6 @@ def calibrated_settings(outcome: Outcome, *, with_threshold: bool = True) -> Cal
     if not held_out:
         return Calibrated(default_settings())
     best = _best_settings(held_out)
-    if not with_threshold:
-        return Calibrated(best)
     thresholds = [calibrate_threshold(*one, keep=KEPT) for one in held_out]
     return Calibrated(
         {**best, "threshold": _mean(thresholds, "threshold")},

@@ -107,11 +107,6 @@ class Recipe:
         """Whether embeddings are the encoder's own vectors: nothing is trained, or class weights only."""
         return self.head.type == "EmptyHead" and not self.two_sided
 
-    @property
-    def classifies(self) -> bool:
-        """Whether the loss leaves class weights."""
-        return any(part.has_class_weights for part in self.losses)
-
     def build_head(self, size: int) -> EncoderHead:
         """Builds the head.
 

@@ -12,14 +12,13 @@ from quaterion.functional import binary_average_precision, spearman_correlation,
 from quaterion.tuning.training import TrainedHead
 from quaterion.tuning.vectors import EncodedSamples
 from quaterion_models.predict import knn_vote
+from quaterion_models.predict.knn import DEFAULT_NEIGHBOURS as NEIGHBOURS
+from quaterion_models.predict.knn import DEFAULT_TEMPERATURE as TEMPERATURE
 
-__all__ = ["METRICS", "NEIGHBOURS", "TEMPERATURE", "Score", "score_head"]
+__all__ = ["METRICS", "Score", "score_head"]
 
 METRICS = {"groups": "accuracy", "pairs": "mrr", "scored pairs": "spearman", "match pairs": "average precision"}
 """What is maximised for each form of data."""
-
-NEIGHBOURS, TEMPERATURE = 10, 0.05
-"""Labelled examples that vote on a group, and how fast their vote falls with their distance."""
 
 CANDIDATE_TEMPERATURES = (0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2)
 UNSURE = (0.01, 0.03, 0.1, 0.3, 0.6, 0.9, 0.99)

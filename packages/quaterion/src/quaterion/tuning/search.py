@@ -51,7 +51,6 @@ class Trial:
         share: Share of the full training that it got.
         scores: One for each fold that was looked at.
         seconds: What it took.
-        finished: Whether it was in the last round.
     """
 
     number: int
@@ -60,7 +59,6 @@ class Trial:
     share: float
     scores: Sequence[Score]
     seconds: float
-    finished: bool = False
 
     @property
     def value(self) -> float:

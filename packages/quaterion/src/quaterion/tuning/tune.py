@@ -12,7 +12,7 @@ import torch
 from quaterion.cache.prepare import Progress
 from quaterion.dataset.files.columns import ColumnName
 from quaterion.tuning.budget import seconds_of
-from quaterion.tuning.data import TuningData, read_tuning_data
+from quaterion.tuning.data import read_tuning_data
 from quaterion.tuning.encoders import DEFAULT_ENCODER, EncoderChoice, encoder_choices
 from quaterion.tuning.finals import FINALISTS, Contender, Finals
 from quaterion.tuning.journal import Journal
@@ -162,10 +162,6 @@ class _Run:
     progress: Progress | None
     on_trial: Tell
     trials: list[Trial] = field(default_factory=list)
-
-    @property
-    def data(self) -> TuningData:
-        return self.task.data
 
     def take(self, recipe: Recipe) -> Outcome:
         """Takes a recipe as it is."""
