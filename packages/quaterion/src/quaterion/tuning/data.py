@@ -6,7 +6,9 @@ from typing import Any
 
 from quaterion.dataset.files.columns import ColumnName
 from quaterion.dataset.files.open_table import FileFormat
+from quaterion.dataset.similarity_samples import SimilarityGroupSample
 from quaterion.tuning.counted import counted
+from quaterion.tuning.group_names import group_name_samples
 from quaterion.tuning.measurable import can_be_measured, why_not
 from quaterion.tuning.overlap import shared_documents, without_copies
 from quaterion.tuning.sources import read_parts
@@ -40,6 +42,13 @@ class TuningData:
     test: Sequence[Any]
     notes: list[str]
     columns: dict[str, str | tuple[str, ...]]
+
+    @property
+    def group_names(self) -> list[SimilarityGroupSample]:
+        """Names of the training data's groups as samples: of texts, where a name can be read."""
+        if self.form != "groups":
+            return []
+        return group_name_samples([*self.train, *(self.validation or ())], self.test)
 
 
 def read_tuning_data(

@@ -1,5 +1,6 @@
 """Whether one recipe beats another beyond noise, from scores over the same folds."""
 
+import math
 from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
@@ -10,7 +11,7 @@ from torch import Tensor
 from quaterion.functional.bootstrap import Interval, bootstrap_mean, percentile_interval, resampled
 from quaterion.tuning.scoring import Score, mean_score, statistic_of
 
-__all__ = ["Gain", "gain_over"]
+__all__ = ["Gain", "beats_chance", "gain_over"]
 
 RESAMPLES = 1000
 
@@ -77,3 +78,15 @@ def _difference_of_statistics(
 def _scored(score: Score) -> tuple[Tensor, Tensor]:
     assert score.scored is not None  # noqa: S101 - scores of scored pairs have it
     return score.scored
+
+
+def beats_chance(scores: Sequence[Score], num_groups: int, *, seed: int = 0) -> bool:
+    """Whether right answers are more probable than if all groups were equally so, beyond noise.
+
+    Args:
+        scores: Scores of groups, one for each fold.
+        num_groups: Groups to choose from.
+        seed: Seed of the resampling.
+    """
+    values = torch.cat([_likelihood(score) for score in scores]) + math.log(num_groups)
+    return bootstrap_mean(values, confidence=0.95, seed=seed, resamples=RESAMPLES).low > 0

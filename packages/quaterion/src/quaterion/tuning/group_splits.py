@@ -22,10 +22,17 @@ class GroupedObjects(Splitter):
     Args:
         samples: The samples.
         rng: Random numbers.
+        kept: Further samples, which are never held out.
     """
 
-    def __init__(self, samples: Sequence[SimilarityGroupSample], rng: np.random.Generator) -> None:
+    def __init__(
+        self,
+        samples: Sequence[SimilarityGroupSample],
+        rng: np.random.Generator,
+        kept: Sequence[SimilarityGroupSample] = (),
+    ) -> None:
         self._rng = rng
+        count, samples = len(samples), [*samples, *kept]
         group = numbered(sample.group for sample in samples)
         self._content = numbered(content_of(sample.obj) for sample in samples)
         self._num_objects = int(self._content.max()) + 1
@@ -36,6 +43,7 @@ class GroupedObjects(Splitter):
         homeless = np.bincount(self._stratum, minlength=self._num_groups) == 0
         pinned = np.zeros(self._num_objects, dtype=bool)
         pinned[first_of_group[homeless]] = True
+        pinned[self._content[count:]] = True
         free = np.bincount(self._stratum[~pinned], minlength=self._num_groups)
         keeps_one = np.bincount(self._stratum[pinned], minlength=self._num_groups) > 0
         self._most = np.where(keeps_one, free, np.maximum(free - 1, 0))

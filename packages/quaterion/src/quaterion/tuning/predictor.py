@@ -86,7 +86,7 @@ def calibrated_settings(outcome: Outcome) -> Calibrated:
     """
     held_out = []
     for fold, trained in zip(outcome.folds, outcome.heads, strict=True):
-        train, rest = fold.encoded(two_sided=outcome.recipe.two_sided)
+        train, rest = fold.encoded(outcome.recipe)
         classifier = classifier_of(servable_model(outcome.choice.encoders, trained), train, default_settings())
         known = set(classifier.labels)
         kept = [place for place, sample in enumerate(rest.samples) if sample.group in known]
@@ -114,7 +114,7 @@ def matcher_of(model: SimilarityModel, outcome: Outcome) -> Matcher | None:
     """
     similarities, matches = [], []
     for fold, trained in zip(outcome.folds, outcome.heads, strict=True):
-        _, rest = fold.encoded(two_sided=outcome.recipe.two_sided)
+        _, rest = fold.encoded(outcome.recipe)
         anchors, partners = rest.embed(trained.head)[:2]
         similarities.append(F.cosine_similarity(anchors, partners).cpu())
         matches.append(torch.tensor([sample.score > 0 for sample in rest.samples]))

@@ -34,7 +34,7 @@ from quaterion_models.encoders import {encoder_imports}
 from quaterion_models.heads import {head_imports}
 
 data = read_tuning_data({data})
-samples = [*data.train, *(data.validation or ())]
+samples = [*data.train, *(data.validation or ()){names}]
 steps = {epochs} * math.ceil(len(samples) / {batch_size})
 
 
@@ -90,6 +90,7 @@ def program_of(recipe: Recipe, *, encoders: Mapping[str, str], data: str, pairs:
         loss_imports=", ".join(losses),
         head_imports=", ".join(heads),
         data=data,
+        names=", *data.group_names" if recipe.group_names else "",
         epochs=recipe.epochs,
         batch_size=recipe.batch_size,
         lr=recipe.lr,

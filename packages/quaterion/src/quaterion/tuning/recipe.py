@@ -66,6 +66,7 @@ class Recipe:
         epochs: How often to go through the data.
         batch_size: Samples in a batch.
         seed: Seed of the head's weights and of the order of batches.
+        group_names: Names of groups, read as texts, are labelled examples, too.
 
     Raises:
         ValueError: A head or a loss is not known, or a number is out of range.
@@ -87,6 +88,7 @@ class Recipe:
     epochs: int = 20
     batch_size: int = 512
     seed: int = 0
+    group_names: bool = False
 
     def __post_init__(self) -> None:
         _check_part(self.head, "head", HEADS, heads)
@@ -145,11 +147,12 @@ class Recipe:
 
     def describe(self) -> str:
         """The recipe in one line, for tables."""
+        names = ", group names as examples" if self.group_names else ""
         if not self.losses:
-            return "untouched encoder"
+            return f"untouched encoder{names}"
         head = "no head" if self.untouched else _short(self.head)
         sides = " for each side" if self.two_sided else ""
-        return f"{head}{sides}, {' + '.join(_short(part) for part in self.losses)}"
+        return f"{head}{sides}, {' + '.join(_short(part) for part in self.losses)}{names}"
 
     def settings(self) -> str:
         """Settings of the optimizer in one line, for tables."""

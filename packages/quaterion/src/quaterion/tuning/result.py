@@ -161,7 +161,9 @@ def finish(
     recipe, encoders = outcome.recipe, outcome.choice.encoders
     if recipe.losses:
         trained = trained_head_of(
-            fit_recipe(recipe, encoders, task.everything(), cache=provenance.cache, stores=outcome.vectors.stores)
+            fit_recipe(
+                recipe, encoders, task.to_learn_from(recipe), cache=provenance.cache, stores=outcome.vectors.stores
+            )
         )
     else:
         trained = TrainedHead(EmptyHead(outcome.vectors.size).eval(), None)
@@ -170,7 +172,7 @@ def finish(
     calibrated = calibrated_settings(outcome) if classifies else None
     classifier = None
     if calibrated is not None:
-        examples = outcome.vectors.encode(task.everything())
+        examples = outcome.vectors.encode(task.to_learn_from(recipe))
         classifier = classifier_of(model, examples, calibrated.settings)
     result = TuneResult(
         model=model,

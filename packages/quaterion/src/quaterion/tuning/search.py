@@ -2,8 +2,9 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from quaterion.tuning.decision import gain_over
 from quaterion.tuning.journal import Journal
 from quaterion.tuning.recipe import Recipe
 from quaterion.tuning.scoring import Score, mean_choice, mean_score, score_head
@@ -21,23 +22,27 @@ class Fold:
         vectors: What encodes them.
         train: Samples to learn from.
         held_out: Samples to score on.
+        names: Names of groups as samples, for recipes that learn from them, too.
     """
 
     vectors: SampleVectors
     train: Sequence[object]
     held_out: Sequence[object]
-    _encoded: dict[bool, tuple[EncodedSamples, EncodedSamples]] = field(default_factory=dict)
+    names: Sequence[object] = ()
+    _encoded: dict[tuple[bool, bool], tuple[EncodedSamples, EncodedSamples]] = field(default_factory=dict)
 
-    def encoded(self, *, two_sided: bool) -> tuple[EncodedSamples, EncodedSamples]:
+    def encoded(self, recipe: Recipe) -> tuple[EncodedSamples, EncodedSamples]:
         """Both parts, encoded.
 
         Args:
-            two_sided: Whether the head has two sides.
+            recipe: What is trained on them.
         """
-        if two_sided not in self._encoded:
-            parts = [self.vectors.encode(part, two_sided=two_sided) for part in (self.train, self.held_out)]
-            self._encoded[two_sided] = (parts[0], parts[1])
-        return self._encoded[two_sided]
+        key = recipe.two_sided, recipe.group_names
+        if key not in self._encoded:
+            train = [*self.train, *self.names] if recipe.group_names else self.train
+            parts = [self.vectors.encode(part, two_sided=recipe.two_sided) for part in (train, self.held_out)]
+            self._encoded[key] = (parts[0], parts[1])
+        return self._encoded[key]
 
 
 @dataclass(frozen=True)
@@ -130,18 +135,42 @@ class Search:
         """The last trial of each candidate, by number."""
         self.stopped = ""
         """Why it ended early, if it did."""
+        self.untouched = Recipe()
+        """The recipe of candidate 0, the encoder as it is."""
 
-    def score_untouched(self) -> Trial:
-        """Scores the encoder as it is: candidate 0 of the encoder."""
-        scores, seconds = self._scores(Recipe(), len(self._folds), by=float("inf"))
-        return self._keep(self._number, Recipe(), 1.0, scores, seconds)
+    def score_untouched(self, *, group_names: bool = False) -> Trial:
+        """Scores the encoder as it is: candidate 0 of the encoder.
+
+        Args:
+            group_names: Names of groups are examples in any case, because there is nothing else to learn from.
+        """
+        self.untouched = Recipe(group_names=group_names)
+        return self._score_untouched(self._number, self.untouched)
+
+    def try_group_names(self) -> bool:
+        """Scores the encoder as it is with names of groups as further examples, and keeps them where that is better
+        beyond noise.
+
+        Returns:
+            Whether it is.
+        """  # noqa: D205
+        before, named = self.trials[self._number], Recipe(group_names=True)
+        after = self._score_untouched(self._number + 1, named)
+        better = gain_over(before.scores, after.scores, metric=self._metric).real
+        self.untouched = named if better else self.untouched
+        return better
+
+    def _score_untouched(self, number: int, recipe: Recipe) -> Trial:
+        scores, seconds = self._scores(recipe, len(self._folds), by=float("inf"))
+        return self._keep(number, recipe, 1.0, scores, seconds)
 
     def halve(self, recipes: Sequence[Recipe]) -> None:
         """Runs all rungs over recipes, as far as time allows.
 
         Args:
-            recipes: The candidates.
+            recipes: The candidates; they learn from names of groups where `untouched` does.
         """
+        recipes = [replace(recipe, group_names=self.untouched.group_names) for recipe in recipes]
         first = max(self.trials, default=self._number - 1) + 1
         left = dict(enumerate(recipes, start=first))
         for rung in RUNGS:
@@ -210,7 +239,7 @@ def train_on(recipe: Recipe, fold: Fold, *, by: float = float("inf")) -> Trained
         if time.monotonic() >= by:
             raise TimeUpError
 
-    train, _ = fold.encoded(two_sided=recipe.two_sided)
+    train, _ = fold.encoded(recipe)
     return train_head(recipe, train, size=fold.vectors.size, device=fold.vectors.device, check_time=check_time)
 
 
@@ -224,4 +253,4 @@ def score_on(trained: TrainedHead, recipe: Recipe, fold: Fold, *, metric: str, u
         metric: The metric.
         unseen: Whether the groups held out are others than those trained on.
     """
-    return score_head(trained, *fold.encoded(two_sided=recipe.two_sided), metric=metric, unseen=unseen)
+    return score_head(trained, *fold.encoded(recipe), metric=metric, unseen=unseen)

@@ -66,7 +66,14 @@ def hold_out(
 
 
 def make_folds(
-    samples: Sequence[Any], form: Form, num_folds: int, *, unseen_groups: bool, seed: int, share: float | None = None
+    samples: Sequence[Any],
+    form: Form,
+    num_folds: int,
+    *,
+    unseen_groups: bool,
+    seed: int,
+    share: float | None = None,
+    kept: Sequence[Any] = (),
 ) -> list[Fold]:
     """Parts to learn from and to score on, chosen as `hold_out` does, for cross-validation.
 
@@ -82,6 +89,7 @@ def make_folds(
         unseen_groups: Whether whole groups are held out.
         seed: Seed of the choice.
         share: Share to hold out for a single split.
+        kept: Further samples of groups, which are never held out; they have no place in the folds.
 
     Returns:
         Indices `[n]` of samples that are kept, and of samples that are held out, for each fold; no fold where nothing
@@ -102,19 +110,20 @@ def make_folds(
             f"num_folds={num_folds}, share={share}; expected 2 folds or more, or num_folds=1 with a share between 0 "
             "and 1."
         )
-    splitter = _splitter(samples, form, unseen_groups, seed)
+    splitter = _splitter(samples, form, unseen_groups, seed, kept)
     fold = splitter.deal(num_folds) if share is None else splitter.hold_out(_wanted(share, len(samples)))
     if fold is None:
         return []
     parts = [splitter.parts(fold, number) for number in range(int(fold.max()) + 1)]
+    parts = [(learned[: len(samples)], held[: len(samples)]) for learned, held in parts]
     return [(np.flatnonzero(kept), np.flatnonzero(held)) for kept, held in parts if kept.any() and held.any()]
 
 
-def _splitter(samples: Sequence[Any], form: Form, unseen_groups: bool, seed: int) -> Splitter:
+def _splitter(samples: Sequence[Any], form: Form, unseen_groups: bool, seed: int, kept: Sequence[Any] = ()) -> Splitter:
     rng = np.random.default_rng(seed)
     if form != "groups":
         return LinkedPairs(samples, scored=form == "scored pairs", rng=rng)
-    return WholeGroups(samples, rng) if unseen_groups else GroupedObjects(samples, rng)
+    return WholeGroups(samples, rng) if unseen_groups else GroupedObjects(samples, rng, kept)
 
 
 def _wanted(size: float, total: int) -> int:

@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from quaterion.tuning.contents import content_of
 from quaterion.tuning.data import TuningData
 from quaterion.tuning.measurable import can_be_measured
+from quaterion.tuning.recipe import Recipe
 from quaterion.tuning.scoring import METRICS
 from quaterion.tuning.search import Fold
 from quaterion.tuning.splits import make_folds
@@ -48,8 +50,27 @@ class TuningTask:
         return METRICS[self.kind]
 
     def everything(self) -> list[Any]:
-        """All samples that the final training learns from."""
+        """All samples but those of the test."""
         return [*self.data.train, *(self.data.validation or ())]
+
+    def to_learn_from(self, recipe: Recipe) -> list[Any]:
+        """What the final training learns from, and what votes.
+
+        Args:
+            recipe: The recipe.
+        """
+        return [*self.everything(), *(self.data.group_names if recipe.group_names else ())]
+
+    @property
+    def has_names_only(self) -> bool:
+        """Whether no group has two objects, so that a name is all that is left of one whose object is held out."""
+        if self.data.form != "groups" or self.unseen_groups or self.data.validation is not None:
+            return False
+        objects = {(sample.group, content_of(sample.obj)) for sample in self.data.train}
+        return len(objects) == len({sample.group for sample in self.data.train}) and bool(self.data.group_names)
+
+    def _names(self, vectors: SampleVectors) -> list[Any]:
+        return self.data.group_names if vectors.takes_texts else []
 
     def search_folds(self, vectors: SampleVectors) -> list[Fold]:
         """Parts to train and to score on while searching; none where there is nothing to hold out.
@@ -58,7 +79,7 @@ class TuningTask:
             vectors: What encodes them.
         """
         if self.data.validation is not None:
-            return [Fold(vectors, self.data.train, self.data.validation)]
+            return [Fold(vectors, self.data.train, self.data.validation, self._names(vectors))]
         count = len(self.data.train)
         if count >= SEARCHED:
             return self._folds(vectors, self.data.train, 1, seed=self.seed, share=0.2)
@@ -76,6 +97,17 @@ class TuningTask:
     def _folds(
         self, vectors: SampleVectors, samples: Sequence[Any], count: int, *, seed: int, share: float | None = None
     ) -> list[Fold]:
-        parts = make_folds(samples, self.data.form, count, unseen_groups=self.unseen_groups, seed=seed, share=share)
-        folds = [Fold(vectors, [samples[i] for i in kept], [samples[i] for i in held_out]) for kept, held_out in parts]
+        names = self._names(vectors)
+        parts = make_folds(
+            samples,
+            self.data.form,
+            count,
+            unseen_groups=self.unseen_groups,
+            seed=seed,
+            share=share,
+            kept=names if self.has_names_only else (),
+        )
+        folds = [
+            Fold(vectors, [samples[i] for i in kept], [samples[i] for i in held_out], names) for kept, held_out in parts
+        ]
         return [fold for fold in folds if can_be_measured(fold.held_out, self.data.form, self.unseen_groups)]

@@ -13,6 +13,7 @@ from quaterion.cache.prepare import Progress
 from quaterion.dataset.files.columns import ColumnName
 from quaterion.tuning.budget import seconds_of
 from quaterion.tuning.data import read_tuning_data
+from quaterion.tuning.decision import beats_chance
 from quaterion.tuning.encoders import DEFAULT_ENCODER, EncoderChoice, encoder_choices
 from quaterion.tuning.finals import FINALISTS, Contender, Finals
 from quaterion.tuning.journal import Journal
@@ -180,11 +181,12 @@ class _Run:
                 if not folds or not self.task.check_folds(vectors):
                     return self._nothing_to_choose_by(choice, vectors)
                 for fold in folds:
-                    fold.encoded(two_sided=False)  # encoding is not the search's time
+                    fold.encoded(Recipe())  # encoding is not the search's time
                 share = SEARCHED * seconds / len(self.choices)
-                one = self._search_of(choice, folds, time.monotonic() + share, first=place * (count + 1))
+                one = self._search_of(choice, folds, time.monotonic() + share, first=place * (count + 2))
                 searches.append((choice, vectors, one))
-                one.score_untouched()
+                if not self._score_untouched(one, has_names=bool(folds[0].names)):
+                    return self._nothing_to_choose_by(choice, vectors)
                 self._try_recipes(one, vectors, folds, count)
                 if one.stopped and one.stopped not in notes:
                     notes.append(one.stopped)
@@ -214,6 +216,16 @@ class _Run:
             tell=tell,
         )
 
+    def _score_untouched(self, search: Search, *, has_names: bool) -> bool:
+        """Scores the encoder as it is, and tells whether there is anything to compare with."""
+        if self.task.has_names_only:
+            num_groups = len({sample.group for sample in self.task.everything()})
+            return has_names and beats_chance(search.score_untouched(group_names=True).scores, num_groups)
+        search.score_untouched()
+        if has_names:
+            search.try_group_names()
+        return True
+
     def _try_recipes(self, search: Search, vectors: SampleVectors, folds: Sequence[Fold], count: int) -> None:
         recipes = candidates(self.task.kind, num_samples=len(folds[0].train), size=vectors.size, seed=self.task.seed)
         search.halve(list(islice(recipes, count)))
@@ -224,7 +236,8 @@ class _Run:
             for choice, vectors, one in searches
             for trial in sorted(one.trials.values(), key=lambda trial: trial.number)
         ]
-        untouched = [one for one in contenders if not one.trial.recipe.losses]
+        as_they_are = [(vectors, one.untouched) for _, vectors, one in searches]
+        untouched = [one for one in contenders if (one.vectors, one.trial.recipe) in as_they_are]
         tried = [one for one in contenders if one.trial.recipe.losses]
         finals = Finals(self.task, deadline, self._finish_trial)
         best_untouched = max(untouched, key=lambda one: one.trial.choice)
@@ -250,4 +263,4 @@ def _is_folder(data: Any) -> bool:
 
 def _digest(folds: Sequence[Fold]) -> str:
     """What scores on these parts depend on: vectors, and the targets of each part."""
-    return "-".join(part.digest() for fold in folds for part in fold.encoded(two_sided=False))
+    return "-".join(part.digest() for fold in folds for part in fold.encoded(Recipe()))

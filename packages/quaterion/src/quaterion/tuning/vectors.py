@@ -20,6 +20,7 @@ from quaterion.dataset.labels import LabelIndex
 from quaterion.dataset.target_table import GroupTable, PairTable, TargetTable
 from quaterion_models import SimilarityModel
 from quaterion_models.encoders import Encoder
+from quaterion_models.encoders.text_collate import TextCollate
 from quaterion_models.heads import EmptyHead, EncoderHead, SwitchHead
 from quaterion_models.heads.switch_head import DOCUMENT, QUERY
 
@@ -63,6 +64,11 @@ class SampleVectors:
             if progress is not None:
                 source.progress = progress
             self._sources[two_sided] = source
+
+    @property
+    def takes_texts(self) -> bool:
+        """Whether every encoder is known to take texts."""
+        return all(isinstance(encoder.get_collate_fn(), TextCollate) for encoder in self.encoders.values())
 
     def encode(self, samples: Sequence[Any], *, two_sided: bool = False) -> "EncodedSamples":
         """Encodes what is not encoded yet.
