@@ -6,7 +6,7 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,9 @@ from torch import Tensor, nn
 from quaterion_models.content_key import content_key
 from quaterion_models.saving.arguments import record_arguments
 from quaterion_models.types import CollateFnType, MetaExtractorFnType, SideFnType
+
+if TYPE_CHECKING:
+    from quaterion_models.encoders.partly_trained import Trunk
 
 
 class Encoder(nn.Module, ABC):
@@ -102,6 +105,16 @@ class Encoder(nn.Module, ABC):
 
         Returns:
             The function; None, the default, where both sides are encoded alike.
+        """
+        return None
+
+    def get_trunk(self) -> Trunk | None:
+        """Returns the frozen lower part of an encoder of which only the upper part is trained.
+
+        Its output can be cached, and :meth:`forward` then takes `TokenStates` in the place of a collated batch.
+
+        Returns:
+            The trunk; None, the default, where all or nothing is trained.
         """
         return None
 

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Self
 from torch import Tensor, nn
 
 from quaterion_models.encoders.encoder import Encoder
+from quaterion_models.encoders.partly_trained import Trunk
 from quaterion_models.names import name_in_batch
 from quaterion_models.types import CollateFnType, MetaExtractorFnType, SideFnType
 
@@ -88,6 +89,10 @@ class FieldEncoder(Encoder):
         """Returns the function that picks the field and prepares it as the field's encoder does; None without one."""
         inner = self.encoder.get_side_fn()
         return None if inner is None else partial(_prepare, self._field, inner)
+
+    def get_trunk(self) -> Trunk | None:
+        """The trunk of the field's encoder."""
+        return self.encoder.get_trunk()
 
     def cache_key(self, obj: Any) -> bytes:
         """The key that the field's encoder gives the field."""

@@ -16,8 +16,10 @@ from torch import Tensor, nn
 
 from quaterion_models.content_key import content_key
 from quaterion_models.encoders.encoder import Encoder
+from quaterion_models.encoders.partly_trained import PartlyTrained, Trunk, check_trainable_layers
 from quaterion_models.encoders.pretrained_collate import PretrainedCollate
 from quaterion_models.encoders.pretrained_files import (
+    WEIGHTS,
     ModelSource,
     check_declared_sizes,
     check_self_contained,
@@ -27,6 +29,7 @@ from quaterion_models.encoders.pretrained_files import (
     find_model_folder,
     samples,
 )
+from quaterion_models.encoders.token_states import RaggedStates, TokenStates
 
 Precision = Literal["float16", "bfloat16", "float32"]
 _PRECISIONS = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32}
@@ -34,8 +37,10 @@ _OURS = f"{__name__.partition('.')[0]}."
 # What the fingerprint covers in a way of its own, or what does not change the vectors.
 _OWN = frozenset(
     {"settings", "folder", "model", "_device", "_trainable", "_frozen", "_placed", "_size", "collate_fn"}
-    | {"_found_files", "_loaded_files", "_digested_files"}
+    | {"_found_files", "_loaded_files", "_digested_files", "_partly"}
 )
+_ABOVE_TRUNK = frozenset({"trainable_layers", "normalize", "pooling"})
+"""Settings that do not change the states below the trained layers."""
 
 
 class PretrainedEncoder(Encoder):
@@ -95,6 +100,9 @@ class PretrainedEncoder(Encoder):
             raise TypeError(f"{type(self).__name__} declares SETTINGS {list(self.SETTINGS)}, it got {list(settings)}")
         if dtype is not None and dtype not in _PRECISIONS:
             raise ValueError(f"dtype must be None or one of {list(_PRECISIONS)}, got {dtype!r}")
+        trainable, layers = check_trainable_layers(trainable, settings.get("trainable_layers"))
+        if "trainable_layers" in settings:
+            settings["trainable_layers"] = layers
         self._trainable = trainable
         self.settings: dict[str, Any] = {"dtype": dtype, "normalize": normalize, **settings}
         self.folder = find_model_folder(os.fspath(name_or_folder), revision, self.source)
@@ -111,9 +119,15 @@ class PretrainedEncoder(Encoder):
         # Digests of the files: of those that the weights were read from, and of those of the last fingerprint.
         self._loaded_files: list[tuple[str, str]] | None = None
         self._digested_files: list[tuple[str, str]] | None = None
+        # Not a submodule either: what is trained of it is the submodule `model`.
+        self._partly: PartlyTrained | None = None
         if trainable:
             self._loaded_files = self._files_now()
-            self.model = self.load_model(self._weights_dtype())
+            model = self.load_model(self._weights_dtype())
+            if layers is not None:
+                self._partly = PartlyTrained(model, layers)
+                model = self._partly.divide(self.embed)
+            self.model = model
 
     # ---- what a subclass gives
 
@@ -213,12 +227,17 @@ class PretrainedEncoder(Encoder):
         """Computes embeddings.
 
         Args:
-            batch: What the collate function returned for B objects, on this module's device.
+            batch: What the collate function returned for B objects, on this module's device; or `TokenStates` of its
+                trunk.
 
         Returns:
             `[B, embedding_size]`.
         """
-        vectors = self.embed(self.loaded(), batch).to(self._device.dtype)
+        if isinstance(batch, TokenStates) and self._partly is not None:
+            model, batch = self._partly.enter(batch)
+        else:
+            model = self.loaded()
+        vectors = self.embed(model, batch).to(self._device.dtype)
         return F.normalize(vectors, dim=1) if self.settings["normalize"] else vectors
 
     def loaded(self) -> Any:
@@ -227,6 +246,8 @@ class PretrainedEncoder(Encoder):
         Raises:
             ValueError: If the files have changed since the fingerprint was taken, or cannot be loaded.
         """
+        if self._partly is not None:
+            return self._partly.placed()
         if self._trainable:
             return self.model
         place, dtype = self._device.device, self._weights_dtype()
@@ -254,14 +275,14 @@ class PretrainedEncoder(Encoder):
         """
         from quaterion_models.fingerprint import digest_beyond
 
-        files = self._files_now()
-        self._digested_files = files
-        self.collate_fn = None  # its files may have changed too
+        files = self._digest_files()
         if self.__dict__["_frozen"] is not None and files != self._loaded_files:
             self.__dict__["_frozen"] = self._placed = self._size = None
-        ready = next(cls for cls in type(self).__mro__ if cls.__module__.startswith(_OURS))
+        ready = self._ready_made()
         versions = [_major(name) for name in self.DISTRIBUTIONS]
-        content: list[Any] = [ready.__name__, self.ALGORITHM, self.settings, str(self._device.dtype), versions, files]
+        # What is frozen as a whole keeps the fingerprint that it had before there was such a setting.
+        settings = {name: value for name, value in self.settings.items() if value or name != "trainable_layers"}
+        content: list[Any] = [ready.__name__, self.ALGORITHM, settings, str(self._device.dtype), versions, files]
         if self._trainable:
             content.append({name: tensor.detach() for name, tensor in self.model.state_dict().items()})
             if files != self._loaded_files:  # the configuration is still the old one
@@ -270,6 +291,37 @@ class PretrainedEncoder(Encoder):
         if beyond:
             content.append(beyond)
         return blake2b(content_key(content), digest_size=16, person=b"pretrained").hexdigest()
+
+    def get_trunk(self) -> Trunk | None:
+        """Returns the embeddings and the frozen layers, where `trainable_layers` leaves such; else None."""
+        return None if self._partly is None else _PretrainedTrunk(self, self._partly)
+
+    def trunk_fingerprint(self, partly: PartlyTrained) -> str:
+        """Digests what the states below the trained layers depend on: the same before and after a training.
+
+        Args:
+            partly: The divided model.
+
+        Returns:
+            32 hexadecimal digits.
+
+        Raises:
+            TypeError: If something that a subclass adds cannot be hashed.
+        """
+        from quaterion_models.fingerprint import digest_beyond
+
+        ready = self._ready_made()
+        settings = {name: value for name, value in self.settings.items() if name not in _ABOVE_TRUNK}
+        versions = [_major(name) for name in self.DISTRIBUTIONS]
+        # Saved models have other files for the same frozen weights, so that these are digested themselves.
+        described = [
+            [(name, digest) for name, digest in files if Path(name).suffix not in WEIGHTS and not name.endswith(".index.json")]
+            for files in (self._digest_files(), self._loaded_files or [])
+        ]
+        content: list[Any] = ["trunk", ready.__name__, self.ALGORITHM, settings, str(self._device.dtype), versions]
+        content += [described[:1] if described[0] == described[1] else described, partly.split.lower, partly.digest()]
+        beyond = digest_beyond(self, ready, _OWN)
+        return blake2b(content_key([*content, beyond]), digest_size=16, person=b"trunk").hexdigest()
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the model's files and the settings into a folder that needs no network to load.
@@ -327,6 +379,14 @@ class PretrainedEncoder(Encoder):
                 "fingerprint() to go on with these files"
             )
 
+    def _ready_made(self) -> type[Encoder]:
+        return next(cls for cls in type(self).__mro__ if cls.__module__.startswith(_OURS))
+
+    def _digest_files(self) -> list[tuple[str, str]]:
+        self._digested_files = files = self._files_now()
+        self.collate_fn = None  # its files may have changed too
+        return files
+
     def _files_now(self) -> list[tuple[str, str]]:
         check_there(self.folder)
         return digests(self.folder, self.model_files(self.folder))
@@ -334,6 +394,27 @@ class PretrainedEncoder(Encoder):
     def _weights_dtype(self) -> torch.dtype:
         dtype = self.settings["dtype"]
         return self._device.dtype if dtype is None else _PRECISIONS[dtype]
+
+
+class _PretrainedTrunk:
+    """The trunk of a pre-trained encoder."""
+
+    def __init__(self, encoder: PretrainedEncoder, partly: PartlyTrained) -> None:
+        self._encoder, self._partly = encoder, partly
+
+    @property
+    def width(self) -> int:
+        """Length of a token's state."""
+        return self._partly.width
+
+    def fingerprint(self) -> str:
+        """See `PretrainedEncoder.trunk_fingerprint`."""
+        return self._encoder.trunk_fingerprint(self._partly)
+
+    @torch.no_grad()
+    def __call__(self, batch: Any) -> RaggedStates:
+        """Computes the states of a batch's tokens."""
+        return self._partly.states(self._encoder.embed, batch)
 
 
 def _major(distribution: str) -> str:

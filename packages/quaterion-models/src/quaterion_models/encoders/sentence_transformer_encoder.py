@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from quaterion_models.encoders.pretrained_encoder import Precision, PretrainedEncoder
-from quaterion_models.encoders.pretrained_files import ModelSource, read_optional
+from quaterion_models.encoders.pretrained_files import WEIGHTS, ModelSource, read_optional
 from quaterion_models.encoders.prompts import SidePrompts, resolve_prompts
 from quaterion_models.encoders.sentence_transformer_files import (
     check_module_sizes,
@@ -43,6 +44,8 @@ class SentenceTransformerEncoder(PretrainedEncoder):
         name_or_folder: A folder with the files of a model, or its name on the Hugging Face hub, such as
             `"sentence-transformers/all-MiniLM-L6-v2"`.
         trainable: Whether training changes the model.
+        trainable_layers: Train only that many of the last layers, with the pooling and what comes behind it; embeddings
+            and lower layers stay frozen, and with a cache they are run once for each text. 0 for a frozen model.
         max_length: Most tokens of a text; None for the model's own limit.
         prompt: What to put before each text; None for the model's default prompt, `""` for none.
         prompts: What to put before queries and before documents, `{"query": ..., "document": ...}`; `"auto"` for what
@@ -74,6 +77,7 @@ class SentenceTransformerEncoder(PretrainedEncoder):
         "max_length": (int, type(None)),
         "prompt": (str, type(None)),
         "prompts": (dict, type(None)),
+        "trainable_layers": (int, type(None)),
     }
     DISTRIBUTIONS = ("sentence-transformers", "transformers")
 
@@ -88,6 +92,7 @@ class SentenceTransformerEncoder(PretrainedEncoder):
         normalize: bool = False,
         dtype: Precision | None = None,
         revision: str | None = None,
+        trainable_layers: int | None = None,
     ) -> None:
         super().__init__(
             name_or_folder,
@@ -98,6 +103,7 @@ class SentenceTransformerEncoder(PretrainedEncoder):
             max_length=None if max_length is None else positive_size(max_length, "max_length"),
             prompt=prompt,
             prompts=None,
+            trainable_layers=trainable_layers,
         )
         self.settings["prompts"] = resolve_prompts(prompts, prompt, self.folder)
         modules = read_modules(self.folder)  # none of a plain model of transformers
@@ -169,3 +175,15 @@ class SentenceTransformerEncoder(PretrainedEncoder):
         """Writes the model as sentence-transformers does."""
         with quietly(extra=self.source.extra):
             model.save(str(folder), create_model_card=False, safe_serialization=True)
+        if self.settings["trainable_layers"]:  # only weights have changed: all else stays what the trunk was made with
+            kept = {path.relative_to(self.folder) for path in _described(self.folder)}
+            for path in _described(folder):
+                if path.relative_to(folder) not in kept:
+                    path.unlink()
+            for name in kept:
+                shutil.copyfile(self.folder / name, folder / name)
+
+
+def _described(folder: Path) -> list[Path]:
+    """The files of a model that are not weights."""
+    return [path for path in model_files(folder) if path.suffix not in WEIGHTS and not path.name.endswith(".index.json")]

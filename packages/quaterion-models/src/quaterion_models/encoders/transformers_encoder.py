@@ -37,6 +37,8 @@ class TransformersEncoder(PretrainedEncoder):
         name_or_folder: A folder with the files of a model, or its name on the Hugging Face hub, such as
             `"answerdotai/ModernBERT-base"`.
         trainable: Whether training changes the model.
+        trainable_layers: Train only that many of the last layers, with the pooling and what comes behind it; embeddings
+            and lower layers stay frozen, and with a cache they are run once for each text. 0 for a frozen model.
         pooling: `"mean"` of all tokens, `"cls"` for the first token, `"last_token"` for the last.
         max_length: Most tokens of a text; None for the limit of the model or, where it is lower, of its tokenizer.
         prompt: What to put before each text.
@@ -67,6 +69,7 @@ class TransformersEncoder(PretrainedEncoder):
         "max_length": (int, type(None)),
         "prompt": (str, type(None)),
         "prompts": (dict, type(None)),
+        "trainable_layers": (int, type(None)),
     }
 
     def __init__(
@@ -81,6 +84,7 @@ class TransformersEncoder(PretrainedEncoder):
         normalize: bool = False,
         dtype: Precision | None = None,
         revision: str | None = None,
+        trainable_layers: int | None = None,
     ) -> None:
         if pooling not in POOLINGS:
             raise ValueError(f"pooling must be one of {list(POOLINGS)}, got {pooling!r}")
@@ -94,6 +98,7 @@ class TransformersEncoder(PretrainedEncoder):
             max_length=None if max_length is None else positive_size(max_length, "max_length"),
             prompt=prompt,
             prompts=None,
+            trainable_layers=trainable_layers,
         )
         self.settings["prompts"] = resolve_prompts(prompts, prompt, self.folder)
         check_limit(max_length, self._config(), self.folder)

@@ -107,7 +107,7 @@ def _modules_of(encoder: SentenceTransformerEncoder | TransformersEncoder, scrat
     if isinstance(encoder, SentenceTransformerEncoder):
         loaded = load_sentence_transformer(encoder.folder, max_length=encoder.settings["max_length"])
         if encoder.trainable:
-            loaded.load_state_dict(encoder.model.state_dict())
+            loaded.load_state_dict(encoder.loaded().state_dict())
         return list(loaded.float())
     # As files, from which sentence-transformers builds its own module.
     encoder.write_model(encoder.loaded(), scratch)
