@@ -18,7 +18,7 @@ _TEXT_CONFIG = "get_text_config"
 
 
 class _Reached(Exception):  # noqa: N818 - not an error: the states have reached the layer
-    def __init__(self, states: Tensor) -> None:
+    def __init__(self, states: Any) -> None:
         super().__init__("the states have reached the layer")
         self.states = states
 
@@ -129,9 +129,10 @@ class LayerSplit:
         whole = part = _shallow(model)
         *above, last = self._path.split(".")
         for name in above:
-            part._modules[name] = inner = _shallow(part.get_submodule(name))
+            inner = _shallow(part.get_submodule(name))
+            part.add_module(name, inner)
             part = inner
-        part._modules[last] = nn.ModuleList(layers)
+        part.add_module(last, nn.ModuleList(layers))
         return whole
 
 
@@ -141,7 +142,7 @@ def _layers_of(model: nn.Module) -> str:
     if hasattr(config, _TEXT_CONFIG):
         config = getattr(config, _TEXT_CONFIG)()
     count = getattr(config, "num_hidden_layers", None)
-    lists = [
+    lists: list[str] = [
         name for name, part in model.named_modules() if isinstance(part, nn.ModuleList) and len(part) == count and name
     ]
     outermost = min((name.count(".") for name in lists), default=0)
@@ -167,7 +168,7 @@ def _name(model: nn.Module) -> str:
 
 def _shallow(module: nn.Module) -> nn.Module:
     alike = copy.copy(module)
-    alike._modules = dict(module._modules)
+    vars(alike)["_modules"] = dict(vars(module)["_modules"])
     return alike
 
 

@@ -19,7 +19,6 @@ from quaterion_models.encoders.encoder import Encoder
 from quaterion_models.encoders.partly_trained import PartlyTrained, Trunk, check_trainable_layers
 from quaterion_models.encoders.pretrained_collate import PretrainedCollate
 from quaterion_models.encoders.pretrained_files import (
-    WEIGHTS,
     ModelSource,
     check_declared_sizes,
     check_self_contained,
@@ -27,6 +26,7 @@ from quaterion_models.encoders.pretrained_files import (
     digests,
     files_in,
     find_model_folder,
+    is_weights,
     samples,
 )
 from quaterion_models.encoders.token_states import RaggedStates, TokenStates
@@ -315,7 +315,7 @@ class PretrainedEncoder(Encoder):
         versions = [_major(name) for name in self.DISTRIBUTIONS]
         # Saved models have other files for the same frozen weights, so that these are digested themselves.
         described = [
-            [(name, digest) for name, digest in files if Path(name).suffix not in WEIGHTS and not name.endswith(".index.json")]
+            [(name, digest) for name, digest in files if not is_weights(name)]
             for files in (self._digest_files(), self._loaded_files or [])
         ]
         content: list[Any] = ["trunk", ready.__name__, self.ALGORITHM, settings, str(self._device.dtype), versions]

@@ -32,6 +32,11 @@ _SLACK = 2**20
 _PIECES, _PIECE = 16, 4096  # of a file, to tell it from another
 
 
+def is_weights(path: str | Path) -> bool:
+    """Tells whether a model's file holds weights, or says which file holds which of them."""
+    return Path(path).suffix in WEIGHTS or str(path).endswith(".index.json")
+
+
 class ModelSource(NamedTuple):
     """Where the models of a kind come from, and what to say of them.
 

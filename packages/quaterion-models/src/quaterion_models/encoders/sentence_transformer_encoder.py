@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from quaterion_models.encoders.pretrained_encoder import Precision, PretrainedEncoder
-from quaterion_models.encoders.pretrained_files import WEIGHTS, ModelSource, read_optional
+from quaterion_models.encoders.pretrained_files import ModelSource, is_weights, read_optional
 from quaterion_models.encoders.prompts import SidePrompts, resolve_prompts
 from quaterion_models.encoders.sentence_transformer_files import (
     check_module_sizes,
@@ -186,4 +186,4 @@ class SentenceTransformerEncoder(PretrainedEncoder):
 
 def _described(folder: Path) -> list[Path]:
     """The files of a model that are not weights."""
-    return [path for path in model_files(folder) if path.suffix not in WEIGHTS and not path.name.endswith(".index.json")]
+    return [path for path in model_files(folder) if not is_weights(path)]

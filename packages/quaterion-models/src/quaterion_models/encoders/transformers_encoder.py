@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from quaterion_models.encoders.pooling import POOLINGS, Pooling, pool
 from quaterion_models.encoders.pretrained_encoder import Precision, PretrainedEncoder
-from quaterion_models.encoders.pretrained_files import WEIGHTS, ModelSource, read_optional
+from quaterion_models.encoders.pretrained_files import ModelSource, is_weights, read_optional
 from quaterion_models.encoders.prompts import SidePrompts, resolve_prompts
 from quaterion_models.encoders.transformers_library import has_tokenizer, load_text_model, save_text_model
 from quaterion_models.encoders.transformers_tokenizer import TransformersTokenizer, check_limit
@@ -166,7 +166,7 @@ class TransformersEncoder(PretrainedEncoder):
         save_text_model(model, self.folder, folder, extra=self.source.extra)
         # Over the configuration that was just written too: it would be that of a part of the model.
         for path in self.model_files(self.folder):
-            if path.suffix not in WEIGHTS and not path.name.endswith(".index.json"):
+            if not is_weights(path):
                 shutil.copyfile(path, folder / path.name)
 
     def _tokenizer(self) -> TransformersTokenizer:

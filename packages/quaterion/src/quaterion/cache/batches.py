@@ -4,13 +4,16 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from quaterion.batch import Batch, Features
+from quaterion.cache.placed_states import PlacedStates
 from quaterion.cache.placed_vectors import PlacedVectors
 from quaterion.dataset.drawing import IndexBatches
 from quaterion.dataset.raw_collate import RawCollate, with_collate
 from quaterion.dataset.similarity_data_loader import SimilarityDataLoader
 from quaterion.dataset.target_table import TargetTable
+from quaterion_models.encoders.token_states import TokenStates
 from quaterion_models.meta import Meta
 
 __all__ = ["CachedBatches", "RawBatches"]
@@ -45,7 +48,7 @@ class CachedBatches:
         self,
         indices: IndexBatches,
         table: TargetTable,
-        placed: Mapping[str, PlacedVectors],
+        placed: Mapping[str, PlacedVectors | PlacedStates],
         meta: Meta | None,
         *,
         views: int = 1,
@@ -70,9 +73,9 @@ class CachedBatches:
             places = objects
             if self._views > 1:
                 places = objects * self._views + torch.randint(self._views, objects.shape, generator=views)
-            cached = {name: placed.take(places) for name, placed in self._placed.items()}
+            taken = {name: placed.take(places) for name, placed in self._placed.items()}
             meta = self._no_meta(len(objects)) if self._meta is None else self._meta.take(objects)
-            yield Batch(Features(cached=cached, inputs={}, meta=meta), targets)
+            yield Batch(_with(taken, Features(cached={}, inputs={}, meta=meta)), targets)
 
     def _no_meta(self, rows: int) -> Meta:
         if rows not in self._blank:
@@ -91,7 +94,10 @@ class RawBatches:
     """
 
     def __init__(
-        self, loader: SimilarityDataLoader[Any], collate: RawCollate, placed: Mapping[str, PlacedVectors]
+        self,
+        loader: SimilarityDataLoader[Any],
+        collate: RawCollate,
+        placed: Mapping[str, PlacedVectors | PlacedStates],
     ) -> None:
         self._loader = with_collate(loader, collate)
         self._placed = dict(placed)
@@ -102,7 +108,14 @@ class RawBatches:
     def __iter__(self) -> Iterator[Batch]:
         batch = None
         for batch, keys in self._loader:
-            cached = {name: self._placed[name].lookup(keys[name]) for name in keys}
-            yield batch._replace(features=batch.features._replace(cached=cached))
+            taken = {name: self._placed[name].lookup(keys[name]) for name in keys}
+            yield batch._replace(features=_with(taken, batch.features))
         if batch is None:
             raise ValueError("The data set is empty. Expected at least one sample: check where its items come from.")
+
+
+def _with(taken: Mapping[str, Tensor | TokenStates], features: Features) -> Features:
+    """Features with what a cache gave: vectors, or states of tokens from which an encoder goes on."""
+    vectors = {name: one for name, one in taken.items() if isinstance(one, Tensor)}
+    states = {name: one for name, one in taken.items() if not isinstance(one, Tensor)}
+    return features._replace(cached=vectors, inputs={**features.inputs, **states})

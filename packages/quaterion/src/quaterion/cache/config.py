@@ -55,6 +55,7 @@ class CacheConfig:
             has its own fixed seed; training draws one of them in every step.
         max_objects: How many objects of an iterable data set without a length to take; such a set may never end, so
             without this number reading it stops with an error after a million objects.
+        states_dtype: Precision in which token states are stored, those of encoders with `trainable_layers`.
 
     Raises:
         TypeError: An argument has the wrong type.
@@ -75,6 +76,7 @@ class CacheConfig:
     precision: FillPrecision = "32-true"
     views: int = 1
     max_objects: int | None = None
+    states_dtype: Literal["float32", "float16"] = "float16"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "cache_type", _cache_type(self.cache_type))
@@ -99,8 +101,9 @@ class CacheConfig:
                 "CacheConfig got save_dir=''; expected a folder ('.' for the working directory), or None to keep "
                 "vectors in memory only."
             )
-        if self.dtype not in {"float32", "float16"}:
-            raise ValueError(f"CacheConfig got dtype={self.dtype!r}; expected 'float32' or 'float16'.")
+        for name in ("dtype", "states_dtype"):
+            if (value := getattr(self, name)) not in {"float32", "float16"}:
+                raise ValueError(f"CacheConfig got {name}={value!r}; expected 'float32' or 'float16'.")
         if self.precision not in get_args(FillPrecision):
             allowed = ", ".join(map(repr, get_args(FillPrecision)))
             raise ValueError(f"CacheConfig got precision={self.precision!r}; expected one of {allowed}.")
@@ -116,12 +119,13 @@ class CacheConfig:
         """Placement of one encoder's vectors."""
         return self.mapping.get(encoder, self.cache_type)
 
-    def store_folder(self, fingerprint: str) -> Path | None:
+    def store_folder(self, fingerprint: str, *, tokens: bool = False) -> Path | None:
         """Where the store of an encoder lies.
 
         Args:
             fingerprint: The encoder's fingerprint. One that is not made of hexadecimal digits (a version of the user's
                 own, say) is digested, so that it can be any text.
+            tokens: Whether it holds token states, not vectors.
 
         Returns:
             A folder below `save_dir`, None without one.
@@ -130,7 +134,7 @@ class CacheConfig:
             return None
         if not _HEXADECIMAL.fullmatch(fingerprint):
             fingerprint = blake2b(fingerprint.encode(), digest_size=16).hexdigest()
-        return Path(self.save_dir).absolute() / f"{fingerprint[:32]}-{self.dtype}"
+        return Path(self.save_dir).absolute() / f"{fingerprint[:32]}-{self.states_dtype if tokens else self.dtype}"
 
     def key_extractor(self, encoder: str) -> KeyExtractor | None:
         """The function that identifies objects for one encoder, None for their content."""

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from quaterion.cache.key_index import KeyIndex, distinct_keys
+from quaterion.cache.key_runs import KeyRuns
 from quaterion.cache.manifest import (
     KEY_BYTES,
     MANIFEST,
@@ -34,6 +35,8 @@ __all__ = ["EmbeddingStore"]
 logger = logging.getLogger(__name__)
 
 SHARD_ROWS = 4096
+TOKENS_PER_ROW = 16
+"""How many times as many rows a shard of token states has."""
 SHARD_SECONDS = 10.0
 LAST_USE = "last-use"
 """A file whose time of change is when a training last opened the store."""
@@ -55,6 +58,8 @@ class EmbeddingStore:
         encoder: Readable name of the encoder.
         dtype: Precision of the stored vectors.
         folder: Where to keep them; None keeps them in memory only. Shards already there are read.
+        kind: What a row is: an object's "vector", or the state of a "token". The tokens of an object are added in one
+            call of `add`, each under the object's key; `rows` and `counts` find them.
 
     Raises:
         OSError: The folder cannot be created or written.
@@ -77,12 +82,13 @@ class EmbeddingStore:
         encoder: str = "",
         dtype: Literal["float32", "float16"] = "float32",
         folder: str | Path | None = None,
+        kind: Literal["vector", "token"] = "vector",
     ) -> None:
-        self._about = Manifest(fingerprint, encoder, dimension, dtype)
+        self._about = Manifest(fingerprint, encoder, dimension, dtype, kind)
         self._folder = None if folder is None else Path(folder).absolute()
         self._segments: list[Segment] = []
         self._known: set[Shard] = set()
-        self._index: KeyIndex | None = None
+        self._index: KeyIndex | KeyRuns | None = None
         self._writer: StoreWriter | None = None
         self._open: list[tuple[Keys, NDArray[Any]]] = []
         self._opened_at = 0.0
@@ -119,6 +125,7 @@ class EmbeddingStore:
             dimension=manifest.dimension,
             encoder=manifest.encoder,
             dtype="float16" if manifest.dtype == "float16" else "float32",
+            kind="token" if manifest.kind == "token" else "vector",
         )
         store._folder, store._mends = Path(folder).absolute(), False
         store._read_shards(store._folder, manifest)
@@ -211,6 +218,11 @@ class EmbeddingStore:
         return self._about.dtype
 
     @property
+    def kind(self) -> str:
+        """What a row is, "vector" or "token"."""
+        return self._about.kind
+
+    @property
     def folder(self) -> Path | None:
         """Where the vectors are kept, None for in memory."""
         return self._folder
@@ -236,7 +248,7 @@ class EmbeddingStore:
         return _joined([segment.vectors for segment in self._segments], self.dimension, self._about.dtype)
 
     def rows(self, keys: Keys) -> NDArray[np.int64]:
-        """Row of each key, −1 for keys that no closed shard holds.
+        """Row of each key, the first one of token states; −1 for keys that no closed shard holds.
 
         Args:
             keys: uint8 `[M, 16]`.
@@ -244,9 +256,25 @@ class EmbeddingStore:
         Returns:
             int64 `[M]`.
         """
+        return self._indexed().rows(keys)
+
+    def counts(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """How many rows objects have: their tokens, or 1 for a vector.
+
+        Args:
+            rows: int64 `[M]`, as `rows` gives them.
+
+        Returns:
+            int64 `[M]`.
+        """
+        index = self._indexed()
+        return index.counts(rows) if isinstance(index, KeyRuns) else np.ones(len(rows), dtype=np.int64)
+
+    def _indexed(self) -> KeyIndex | KeyRuns:
         if self._index is None:
-            self._index = KeyIndex(self.keys)
-        return self._index.rows(keys)
+            tokens = self._about.kind == "token"
+            self._index = KeyRuns(segment.keys for segment in self._segments) if tokens else KeyIndex(self.keys)
+        return self._index
 
     @property
     def tensor(self) -> Tensor | None:
@@ -328,7 +356,8 @@ class EmbeddingStore:
         if not self._open:
             self._opened_at = time.monotonic()
         self._open.append((keys, vectors.astype(self._about.dtype, copy=False)))
-        full = sum(len(part) for part, _ in self._open) >= SHARD_ROWS
+        rows = SHARD_ROWS * (TOKENS_PER_ROW if self._about.kind == "token" else 1)
+        full = sum(len(part) for part, _ in self._open) >= rows
         if full or time.monotonic() - self._opened_at >= SHARD_SECONDS:
             self._close_shard()
 

@@ -23,6 +23,7 @@ from quaterion.dataset.randomness import undisturbed_randomness
 from quaterion.dataset.reading import SampleReading, sequential_loader
 from quaterion.dataset.similarity_data_loader import PairsSimilarityDataLoader, SimilarityDataLoader
 from quaterion.dataset.views import ViewedDataset
+from quaterion_models.encoders.token_states import RaggedStates
 
 __all__ = ["Filling"]
 
@@ -47,7 +48,7 @@ class Filling:
         store: The store to fill.
         reading: What the data set holds.
         loader: Whose data set the objects come from.
-        encode: A collated batch to its vectors `[B, D]`, on the CPU, without gradients.
+        encode: A collated batch to its vectors `[B, D]`, or the states of its tokens, on the CPU, without gradients.
         collate: The encoder's collate step.
         objects: How the cache sees an object; its key is compared with the planned one when it is read again.
         count: Tells the lengths of objects more closely than the reading did; None where nothing does.
@@ -59,7 +60,7 @@ class Filling:
     store: EmbeddingStore
     reading: SampleReading
     loader: SimilarityDataLoader[Any]
-    encode: Callable[[Any], Tensor]
+    encode: Callable[[Any], Tensor | RaggedStates]
     collate: Callable[[list[Any]], Any]
     objects: ObjectReading
     batch_size: int
@@ -137,29 +138,35 @@ class Filling:
                 for inputs, read in _read_ahead(loader):
                     planned = batches.claimed.pop(0)
                     self._check_same(planned, read)
-                    self.store.add(keys[planned], self._vectors(inputs, len(planned)))
+                    vectors, counts = self._rows(inputs, len(planned))
+                    self.store.add(keys[planned].repeat(counts, axis=0), vectors)
                     encoded += len(planned)
                     on_progress(len(planned))
         finally:
             self.store.flush()
         return encoded
 
-    def _vectors(self, inputs: Any, count: int) -> NDArray[Any]:
+    def _rows(self, inputs: Any, count: int) -> tuple[NDArray[Any], NDArray[np.int64]]:
+        """Rows for the store, and how many of them each object has."""
         try:
-            vectors = self.encode(inputs)
+            encoded = self.encode(inputs)
         except torch.OutOfMemoryError as error:
             raise torch.OutOfMemoryError(
                 f"A batch of {count} objects of the encoder {self.name!r} does not fit the memory ({error}). Set a "
                 "smaller CacheConfig(batch_size=...), or batch_size='auto'."
             ) from error
-        _check_vectors(vectors, count=count, dimension=self.store.dimension, name=self.name)
+        tokens = isinstance(encoded, RaggedStates)
+        vectors = encoded.values if isinstance(encoded, RaggedStates) else encoded
+        counts = encoded.counts.numpy() if isinstance(encoded, RaggedStates) else np.ones(count, dtype=np.int64)
+        rows = int(counts.sum())
+        _check_vectors(vectors, count=rows, dimension=self.store.dimension, name=self.name)
         stored = vectors.to(self.store.dtype)
         if self.store.dtype == torch.float16 and not bool(torch.isfinite(stored).all()):
             raise ValueError(
                 f"The encoder {self.name!r} gave values up to {float(vectors.abs().max()):.3g}, beyond float16. "
-                "Set CacheConfig(dtype='float32')."
+                f"Set CacheConfig({'states_dtype' if tokens else 'dtype'}='float32')."
             )
-        return stored.numpy()
+        return stored.numpy(), counts
 
     def fitting_batch_size(self, plan: FillPlan, device: torch.device) -> int:
         """Finds by trial how many of the longest objects the encoder takes at once.

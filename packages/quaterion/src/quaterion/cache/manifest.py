@@ -38,6 +38,7 @@ __all__ = [
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
 KEY_BYTES = 16
+KINDS = ("vector", "token")
 
 
 @dataclass(frozen=True, order=True)
@@ -73,7 +74,8 @@ class Manifest:
         encoder: A readable name of the encoder.
         dimension: Length of a vector.
         dtype: "float32" or "float16".
-        kind: What a row is; so far always "vector", one of `dimension` numbers. A reader refuses what it does not know.
+        kind: What a row is: "vector", that of an object; or "token", the state of one of an object's tokens, under the
+            object's key, beside those of its other tokens. A reader refuses what it does not know.
         created: Seconds since 1970 when the store was made.
         shards: The shards.
         ends: For parts that lost a damaged shard, the row behind the last one there ever was: rows are not used twice,
@@ -157,8 +159,8 @@ def read_manifest(folder: Path) -> Manifest | None:
         if version > FORMAT_VERSION:
             raise _newer(path, f"format_version {version}", f"up to {FORMAT_VERSION}")
         kind = content["kind"]
-        if kind != "vector":
-            raise _newer(path, f"rows of the kind {kind!r}", "'vector'")
+        if kind not in KINDS:
+            raise _newer(path, f"rows of the kind {kind!r}", " and ".join(map(repr, KINDS)))
         shards = tuple(Shard(**shard) for shard in content.pop("shards"))
         ends = tuple((part, end) for part, end in content.pop("ends"))
         return Manifest(**content, shards=shards, ends=ends)

@@ -82,14 +82,30 @@ class PlacedVectors:
         Raises:
             ValueError: A key was not in the data set when it was read.
         """
-        objects = self._index.rows(keys)
-        if (objects < 0).any():
-            raise ValueError(
-                "An object of this batch was not in the data set when the cache was filled, so the data set gives "
-                "other objects each time it is read. Expected the same object each time: take random transforms out "
-                "of the data set, or set CacheConfig(cache_type=CacheType.NONE)."
-            )
-        return self.take(torch.from_numpy(objects))
+        return self.take(objects_of(self._index, keys))
+
+
+def objects_of(index: KeyIndex, keys: NDArray[np.uint8]) -> Tensor:
+    """Places of a batch's objects in a data set.
+
+    Args:
+        index: Keys of the data set's objects.
+        keys: uint8 `[B, 16]`.
+
+    Returns:
+        int64 `[B]`.
+
+    Raises:
+        ValueError: A key was not in the data set when it was read.
+    """
+    objects = index.rows(keys)
+    if (objects < 0).any():
+        raise ValueError(
+            "An object of this batch was not in the data set when the cache was filled, so the data set gives "
+            "other objects each time it is read. Expected the same object each time: take random transforms out "
+            "of the data set, or set CacheConfig(cache_type=CacheType.NONE)."
+        )
+    return torch.from_numpy(objects)
 
 
 def _copied(store: EmbeddingStore, rows: NDArray[np.int64], device: torch.device) -> Tensor:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import IterableDataset
 
@@ -20,6 +21,7 @@ from quaterion.cache.config import CacheConfig, CacheType, KeyExtractor
 from quaterion.cache.embedding_store import EmbeddingStore
 from quaterion.cache.exact_lengths import counts_lengths
 from quaterion.cache.fill import CPU_BATCH_SIZE, Filling, differing
+from quaterion.cache.placed_states import PlacedStates
 from quaterion.cache.placed_vectors import PlacedVectors
 from quaterion.cache.placement import Placement, choose_placement
 from quaterion.cache.reading_index import ReadingIndex, data_fingerprint
@@ -35,6 +37,7 @@ from quaterion_models.collate import ModelCollate
 from quaterion_models.content_key import content_key
 from quaterion_models.encode import eval_mode
 from quaterion_models.encoders import Encoder, FieldEncoder
+from quaterion_models.encoders.token_states import RaggedStates
 from quaterion_models.fingerprint import digest_of
 
 __all__ = ["BatchSource"]
@@ -179,7 +182,7 @@ class BatchSource:
             ValueError: An encoder gives vectors that cannot be used.
             OSError: The folder of the cache cannot be written.
         """
-        placed = {} if reading is None else {key: self.place(key, loader, reading) for key in self.cached}
+        placed = {} if reading is None else {key: self._place(key, loader, reading) for key in self.cached}
         if reading is not None:
             reading.objects = None  # those of a stream were kept until they were encoded
         running = [key for key in self.model.encoders if key not in placed]
@@ -199,13 +202,24 @@ class BatchSource:
         """Encodes what a store lacks and places the data set's vectors.
 
         Args:
-            key: A cached encoder.
+            key: An encoder that is cached as a whole.
             loader: The user's loader, which stays as it is.
             reading: The reading of its data set.
 
         Returns:
             Vectors of the data set's objects.
         """
+        return PlacedVectors(*self._filled(key, loader, reading))
+
+    def _place(
+        self, key: str, loader: SimilarityDataLoader[Any], reading: SampleReading
+    ) -> PlacedVectors | PlacedStates:
+        filled = self._filled(key, loader, reading)
+        return PlacedVectors(*filled) if self.cached[key].get_trunk() is None else PlacedStates(*filled)
+
+    def _filled(
+        self, key: str, loader: SimilarityDataLoader[Any], reading: SampleReading
+    ) -> tuple[EmbeddingStore, NDArray[np.uint8], Placement]:
         encoder, store = self.cached[key], self._store(key)
         size = self._config.batch_size
         filling = Filling(
@@ -234,18 +248,23 @@ class BatchSource:
             logger.warning("views=%d, but all views of each object are equal: nothing transforms them.", reading.views)
         automatic, size = self._config.placement(key) is CacheType.AUTO, 0
         if automatic:
-            size = len(np.unique(store.rows(keys))) * store.dimension * store.dtype.itemsize
+            rows = store.counts(np.unique(store.rows(keys)))
+            size = int(rows.sum()) * store.dimension * store.dtype.itemsize
         placement = self._placement(key, size=size)
         if automatic:
             where = "on disk" if placement.on_disk else {"cpu": "in memory"}.get(placement.device.type, "on the GPU")
             self.tell(f"The cached vectors of encoder {key!r} lie {where}: {placement.reason}.")
-        return PlacedVectors(store, keys, placement)
+        return store, keys, placement
 
     @torch.no_grad()
-    def _encode(self, key: str, inputs: Any) -> Tensor:
+    def _encode(self, key: str, inputs: Any) -> Tensor | RaggedStates:
         encoder, precision = self.cached[key], AUTOCAST[self._config.precision]
         on_device = to_device(inputs, self.device)
+        trunk = encoder.get_trunk()
         with nullcontext() if precision is None else torch.autocast(self.device.type, precision), eval_mode(encoder):
+            if trunk is not None:
+                states = trunk(on_device)
+                return RaggedStates(states.values.float().cpu(), states.counts.cpu())
             vectors = self.model.run_encoder(key, on_device)
             if any(module.training for module in encoder.modules()):  # made in this forward
                 encoder.eval()
@@ -267,13 +286,15 @@ class BatchSource:
                 )
 
     def _store(self, key: str) -> EmbeddingStore:
-        config, dimension = self._config, self.cached[key].embedding_size
+        config, trunk = self._config, self.cached[key].get_trunk()
+        dimension = self.cached[key].embedding_size if trunk is None else trunk.width
+        dtype = config.dtype if trunk is None else config.states_dtype
         fingerprint = self._fingerprint(key)
-        folder = config.store_folder(fingerprint)
+        folder = config.store_folder(fingerprint, tokens=trunk is not None)
         store = self.stores.get(key)
         if store is not None:
             found = (store.fingerprint, store.dtype_name, store.dimension)
-            wanted = (fingerprint, config.dtype, dimension)
+            wanted = (fingerprint, dtype, dimension)
             # A store in memory, given by the user or left by an earlier training, is as good as the folder's.
             if found == wanted and store.folder in {None, folder}:
                 return store
@@ -281,14 +302,15 @@ class BatchSource:
                 logger.warning(
                     "The store in memory for encoder %r is not used: it holds %s vectors of size %d under the "
                     "fingerprint %.12s; expected %s of size %d under %.12s.",
-                    key, store.dtype_name, store.dimension, store.fingerprint, config.dtype, dimension, fingerprint,
+                    key, store.dtype_name, store.dimension, store.fingerprint, dtype, dimension, fingerprint,
                 )  # fmt: skip
         self.stores[key] = EmbeddingStore(
             fingerprint=fingerprint,
             dimension=dimension,
             encoder=type(self.cached[key]).__qualname__,
-            dtype=config.dtype,
+            dtype=dtype,
             folder=folder,
+            kind="vector" if trunk is None else "token",
         )
         return self.stores[key]
 
@@ -298,9 +320,9 @@ class BatchSource:
         return self._fingerprints[key]
 
     def _digest_of_encoder(self, key: str) -> str:
-        """Digest of what a vector depends on: the encoder, its precision, and what identifies its objects."""
+        """Digest of what a vector depends on: the encoder or its trunk, its precision, what identifies its objects."""
         extractor, encoder = self._config.key_extractor(key), self.cached[key]
-        parts = [encoder.fingerprint()]
+        parts = [(encoder.get_trunk() or encoder).fingerprint()]
         if extractor is not None:
             parts.append(digest_of(extractor))
             # Such a key stands for a whole record, whatever of it is encoded.
@@ -366,7 +388,7 @@ def cached_encoders(model: SimilarityModel, config: CacheConfig) -> dict[str, En
         config: The configuration.
 
     Returns:
-        Frozen encoders by key, in the model's order.
+        Encoders by key, in the model's order: those that are frozen, and those with a frozen trunk.
 
     Raises:
         ValueError: The configuration names an unknown or a trainable encoder, or there is no frozen one.
@@ -377,19 +399,26 @@ def cached_encoders(model: SimilarityModel, config: CacheConfig) -> dict[str, En
     if unknown:
         raise ValueError(f"CacheConfig names the encoders {unknown}; the model has {list(encoders)}.")
     for key, placement in config.mapping.items():
-        if placement is not CacheType.NONE and encoders[key].trainable:
+        if placement is not CacheType.NONE and _changes(encoders[key]):
             raise ValueError(
                 f"CacheConfig caches the encoder {key!r}, which is trainable, so its vectors change in every step. "
-                "Make it frozen (trainable = False), or take it out of the mapping."
+                "Make it frozen (trainable = False), train its top layers only (trainable_layers=N), or take it out of "
+                "the mapping."
             )
     cached = {
         key: encoder
         for key, encoder in encoders.items()
-        if not encoder.trainable and config.placement(key) is not CacheType.NONE
+        if not _changes(encoder) and config.placement(key) is not CacheType.NONE
     }
     if not cached and config.cache_type is not CacheType.NONE:
         raise ValueError(
             f"configure_caches asks for a cache, but every encoder is trainable ({list(encoders)}), so their vectors "
-            "change in every step. Freeze one (trainable = False), or return None from configure_caches."
+            "change in every step. Freeze one (trainable = False), or its lower layers (trainable_layers=N), or return "
+            "None from configure_caches."
         )
     return cached
+
+
+def _changes(encoder: Encoder) -> bool:
+    """Whether training changes all that could be cached of an encoder."""
+    return encoder.trainable and encoder.get_trunk() is None
