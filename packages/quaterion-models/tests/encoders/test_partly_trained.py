@@ -125,11 +125,9 @@ def test_a_cast_reaches_the_frozen_part_too(tiny_model):
 
 def test_modules_of_sentence_transformers_behind_the_layers_are_trained_too(tiny_model, tmp_path):
     library = pytest.importorskip("sentence_transformers")
-    transformer = library.models.Transformer(str(deep(tiny_model, "bert")))
-    dense = library.models.Dense(16, 8)
-    library.SentenceTransformer(modules=[transformer, library.models.Pooling(16), dense], device="cpu").save(
-        str(tmp_path / "model"), create_model_card=False
-    )
+    modules = pytest.importorskip("sentence_transformers.sentence_transformer.modules")
+    parts = [modules.Transformer(str(deep(tiny_model, "bert"))), modules.Pooling(16), modules.Dense(16, 8)]
+    library.SentenceTransformer(modules=parts, device="cpu").save(str(tmp_path / "model"), create_model_card=False)
     encoder = SentenceTransformerEncoder(tmp_path / "model", trainable_layers=1)
     batch = encoder.get_collate_fn()(TEXTS)
     got = gradients(encoder, encoder.get_trunk()(batch).padded())

@@ -119,3 +119,21 @@ def test_a_cache_for_an_encoder_that_is_trained_as_a_whole_is_refused(make_train
         fit(make_trainer, encoder, CacheConfig(mapping={"default": CacheType.CPU}))
     with pytest.raises(ValueError, match="every encoder is trainable .* or its lower layers"):
         fit(make_trainer, encoder, CacheConfig())
+
+
+@pytest.mark.slow
+def test_a_checkpoint_holds_what_is_trained_and_a_training_goes_on_from_it(make_trainer, minilm_folder, tmp_path):
+    config = CacheConfig(save_dir=tmp_path / "cache")
+    model = Model(SentenceTransformerEncoder(minilm_folder, trainable_layers=1), config)
+    loader = GroupSimilarityDataLoader(SAMPLES, batch_size=8)
+    trainer = make_trainer(max_epochs=1)
+    Quaterion.fit(model, trainer, loader)
+    trainer.save_checkpoint(tmp_path / "one.ckpt")
+    held = torch.load(tmp_path / "one.ckpt", weights_only=False)["state_dict"]
+    assert not any("embeddings" in name or "layer.4" in name for name in held)
+    other = Model(SentenceTransformerEncoder(minilm_folder, trainable_layers=1), config)
+    trainer = make_trainer(max_epochs=1)
+    Quaterion.fit(other, trainer, loader, ckpt_path=tmp_path / "one.ckpt")  # no epoch is left
+    torch.testing.assert_close(
+        torch.tensor(other.model.encode(TEXTS)), torch.tensor(model.model.encode(TEXTS)), atol=1e-6, rtol=0
+    )
