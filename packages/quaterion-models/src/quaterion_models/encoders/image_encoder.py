@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Literal, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +24,9 @@ from quaterion_models.encoders.vision_library import (
     write_pretrained_model,
 )
 from quaterion_models.types import CollateFnType
+
+if TYPE_CHECKING:
+    from quaterion_models.encoders.lora import LoraOptions
 
 ImagePooling = Literal["cls", "mean", "pooler"]
 
@@ -51,6 +54,10 @@ class ImageEncoder(PretrainedEncoder):
         normalize: Whether to scale the vectors to length 1.
         dtype: Precision of the weights; None for that of the module, which is float32 unless it is cast (`.half()`).
         revision: Branch, tag or commit on the hub.
+        lora: Train adapters in the place of the weights: True for rank 8 beside all linear layers, a dict of arguments
+            of `peft.LoraConfig`, or one. Needs the extra `lora`.
+        gradient_checkpointing: Whether a trained model computes its layers again in the backward pass: less memory,
+            more time, the same gradients.
 
     Raises:
         ValueError: If there is no such model, it is not one of images, or `pooling` is unknown.
@@ -75,11 +82,20 @@ class ImageEncoder(PretrainedEncoder):
         normalize: bool = False,
         dtype: Precision | None = None,
         revision: str | None = None,
+        lora: LoraOptions | None = None,
+        gradient_checkpointing: bool = False,
     ) -> None:
         if pooling is not None and pooling not in get_args(ImagePooling):
             raise ValueError(f"pooling must be None or one of {list(get_args(ImagePooling))}, got {pooling!r}")
         super().__init__(
-            name_or_folder, trainable, normalize=normalize, dtype=dtype, revision=revision, pooling=pooling
+            name_or_folder,
+            trainable,
+            normalize=normalize,
+            dtype=dtype,
+            revision=revision,
+            lora=lora,
+            gradient_checkpointing=gradient_checkpointing,
+            pooling=pooling,
         )
 
     @classmethod

@@ -8,7 +8,7 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +16,8 @@ from torch import Tensor, nn
 
 from quaterion_models.content_key import content_key
 from quaterion_models.encoders.encoder import Encoder
+from quaterion_models.encoders.lora import add_adapters, lora_settings, remove_adapters
+from quaterion_models.encoders.model_layers import enable_checkpointing
 from quaterion_models.encoders.partly_trained import PartlyTrained, Trunk, check_trainable_layers
 from quaterion_models.encoders.pretrained_collate import PretrainedCollate
 from quaterion_models.encoders.pretrained_files import (
@@ -31,13 +33,16 @@ from quaterion_models.encoders.pretrained_files import (
 )
 from quaterion_models.encoders.token_states import RaggedStates, TokenStates
 
+if TYPE_CHECKING:
+    from quaterion_models.encoders.lora import LoraOptions
+
 Precision = Literal["float16", "bfloat16", "float32"]
 _PRECISIONS = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32}
 _OURS = f"{__name__.partition('.')[0]}."
 # What the fingerprint covers in a way of its own, or what does not change the vectors.
 _OWN = frozenset(
     {"settings", "folder", "model", "_device", "_trainable", "_frozen", "_placed", "_size", "collate_fn"}
-    | {"_found_files", "_loaded_files", "_digested_files", "_partly"}
+    | {"_found_files", "_loaded_files", "_digested_files", "_partly", "gradient_checkpointing"}
 )
 _ABOVE_TRUNK = frozenset({"trainable_layers", "normalize", "pooling"})
 """Settings that do not change the states below the trained layers."""
@@ -49,7 +54,8 @@ class PretrainedEncoder(Encoder):
     The weights of a frozen encoder are loaded at the first forward: with all vectors in a cache they are never read,
     and `embedding_size`, `fingerprint` and `cache_key` need only the files. They are kept apart from the module's
     parameters, so that checkpoints hold only what is trained; copies and worker processes read them when they need
-    them. A trainable model is the submodule :attr:`model`.
+    them. A trainable model is the submodule :attr:`model`; with `lora` only small adapters beside its linear layers are
+    trained, and it is they that are saved beside the model's files and in checkpoints.
 
     A subclass gives :attr:`source`, :attr:`SETTINGS`, :meth:`load_model`, :meth:`embed`, :meth:`read_size`,
     :meth:`write_model` and `get_collate_fn`; where its files do not all lie in the folder itself, :meth:`model_files`.
@@ -62,15 +68,20 @@ class PretrainedEncoder(Encoder):
             The vectors come out in the precision of the module either way.
         normalize: Whether to scale the vectors to length 1.
         revision: Branch, tag or commit on the hub.
+        lora: Train adapters in the place of the weights: True, a dict of arguments of `peft.LoraConfig`, or one.
+        gradient_checkpointing: Whether a trainable model keeps only what goes into its layers and computes them again
+            in the backward pass: less memory, more time, the same gradients.
         **settings: A value for each of :attr:`SETTINGS`.
 
     Attributes:
         folder: The model's folder.
         settings: The settings by name.
         model: The model where it is trainable.
+        gradient_checkpointing: Whether layers are computed again in the backward pass.
 
     Raises:
-        ValueError: If there is no such model, its files are damaged, or it would run code of its own.
+        ValueError: If there is no such model, its files are damaged, or it would run code of its own; if `lora` or
+            `gradient_checkpointing` does not fit it.
         ImportError: If the extra is not installed.
     """
 
@@ -93,6 +104,8 @@ class PretrainedEncoder(Encoder):
         dtype: Precision | None = None,
         normalize: bool = False,
         revision: str | None = None,
+        lora: LoraOptions | None = None,
+        gradient_checkpointing: bool = False,
         **settings: Any,
     ) -> None:
         super().__init__()
@@ -103,8 +116,21 @@ class PretrainedEncoder(Encoder):
         trainable, layers = check_trainable_layers(trainable, settings.get("trainable_layers"))
         if "trainable_layers" in settings:
             settings["trainable_layers"] = layers
-        self._trainable = trainable
+        if layers is not None and lora is not None:
+            raise ValueError(
+                f"trainable_layers={layers} trains layers themselves and lora trains adapters in place of them. Pass one "
+                "of the two"
+            )
+        self._trainable = trainable or lora is not None
+        if gradient_checkpointing and not self._trainable:
+            raise ValueError(
+                "gradient_checkpointing=True is for a model that is trained: a frozen one has no backward pass. "
+                "Leave it out, or pass trainable=True or lora=True"
+            )
+        self.gradient_checkpointing = gradient_checkpointing
         self.settings: dict[str, Any] = {"dtype": dtype, "normalize": normalize, **settings}
+        if lora is not None:  # absent otherwise: a setting counts for the fingerprint
+            self.settings["lora"] = lora_settings(lora)
         self.folder = find_model_folder(os.fspath(name_or_folder), revision, self.source)
         self.check_folder(self.folder)
         # Goes where the module goes, and so tells weights that are loaded later where to go.
@@ -121,9 +147,13 @@ class PretrainedEncoder(Encoder):
         self._digested_files: list[tuple[str, str]] | None = None
         # Not a submodule either: what is trained of it is the submodule `model`.
         self._partly: PartlyTrained | None = None
-        if trainable:
+        if self._trainable:
             self._loaded_files = self._files_now()
             model = self.load_model(self._weights_dtype())
+            if lora is not None:
+                add_adapters(model, self.settings["lora"])
+            if gradient_checkpointing:
+                enable_checkpointing(model)
             if layers is not None:
                 self._partly = PartlyTrained(model, layers)
                 model = self._partly.divide(self.embed)
@@ -259,6 +289,36 @@ class PretrainedEncoder(Encoder):
             model.to(place)
             self._placed = (place, dtype)
         return model
+
+    @property
+    def has_adapters(self) -> bool:
+        """Whether adapters are trained in the place of the weights."""
+        return "lora" in self.settings
+
+    def merge_adapters(self) -> None:
+        """Adds what adapters have learned to the weights and removes them; then all weights are trainable.
+
+        The vectors stay the same. Without adapters nothing changes.
+        """
+        if self.has_adapters:
+            remove_adapters(self.model, merge=True)
+            self.model.requires_grad_()
+            self.settings = {name: value for name, value in self.settings.items() if name != "lora"}
+
+    def frozen_copy(self, folder: str | os.PathLike[str]) -> Self:
+        """Writes a trained encoder as it is now and opens it as a frozen one, whose vectors can be cached.
+
+        Adapters are merged into the weights of the copy; this encoder is not changed.
+
+        Args:
+            folder: Where to; made where it does not exist, and kept as long as the copy is used.
+
+        Returns:
+            The frozen encoder, which gives the same vectors.
+        """
+        from quaterion_models.saving.pretrained_folder import frozen_copy
+
+        return frozen_copy(self, Path(folder))
 
     def fingerprint(self) -> str:
         """Digests the model's files and the settings; the weights of a trainable model are taken as they are now.

@@ -6,7 +6,7 @@ import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +29,9 @@ from quaterion_models.encoders.transformers_library import quietly
 from quaterion_models.encoders.transformers_tokenizer import check_limit
 from quaterion_models.heads.encoder_head import positive_size
 from quaterion_models.types import CollateFnType, SideFnType
+
+if TYPE_CHECKING:
+    from quaterion_models.encoders.lora import LoraOptions
 
 
 class SentenceTransformerEncoder(PretrainedEncoder):
@@ -54,6 +57,10 @@ class SentenceTransformerEncoder(PretrainedEncoder):
         dtype: Precision of the weights; None for that of the module, which is float32 unless it is cast (`.half()`).
             The vectors come out in the precision of the module either way.
         revision: Branch, tag or commit on the hub.
+        lora: Train adapters in the place of the weights: True for rank 8 beside all linear layers, a dict of arguments
+            of `peft.LoraConfig`, or one. Needs the extra `lora`.
+        gradient_checkpointing: Whether a trained model computes its layers again in the backward pass: less memory,
+            more time, the same gradients.
 
     Raises:
         ValueError: If there is no such model, its files are damaged, or it would run code of its own; if `prompts`
@@ -93,6 +100,8 @@ class SentenceTransformerEncoder(PretrainedEncoder):
         dtype: Precision | None = None,
         revision: str | None = None,
         trainable_layers: int | None = None,
+        lora: LoraOptions | None = None,
+        gradient_checkpointing: bool = False,
     ) -> None:
         super().__init__(
             name_or_folder,
@@ -100,6 +109,8 @@ class SentenceTransformerEncoder(PretrainedEncoder):
             dtype=dtype,
             normalize=normalize,
             revision=revision,
+            lora=lora,
+            gradient_checkpointing=gradient_checkpointing,
             max_length=None if max_length is None else positive_size(max_length, "max_length"),
             prompt=prompt,
             prompts=None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,9 @@ from quaterion_models.encoders.pretrained_encoder import Precision, PretrainedEn
 from quaterion_models.encoders.pretrained_files import ModelSource, integers_in, read_optional
 from quaterion_models.extras import require
 from quaterion_models.types import CollateFnType
+
+if TYPE_CHECKING:
+    from quaterion_models.encoders.lora import LoraOptions
 
 _EXTRA = "timm"
 _CONFIG = "config.json"
@@ -39,6 +42,10 @@ class TimmEncoder(PretrainedEncoder):
         normalize: Whether to scale the vectors to length 1.
         dtype: Precision of the weights; None for that of the module, which is float32 unless it is cast (`.half()`).
         revision: Branch, tag or commit on the hub.
+        lora: Train adapters in the place of the weights: True for rank 8 beside all linear layers, a dict of arguments
+            of `peft.LoraConfig`, or one. Needs the extra `lora`.
+        gradient_checkpointing: Whether a trained model computes its layers again in the backward pass: less memory,
+            more time, the same gradients.
 
     Raises:
         ValueError: If there is no such model, or it is not one of timm.
@@ -61,8 +68,18 @@ class TimmEncoder(PretrainedEncoder):
         normalize: bool = False,
         dtype: Precision | None = None,
         revision: str | None = None,
+        lora: LoraOptions | None = None,
+        gradient_checkpointing: bool = False,
     ) -> None:
-        super().__init__(name_or_folder, trainable, normalize=normalize, dtype=dtype, revision=revision)
+        super().__init__(
+            name_or_folder,
+            trainable,
+            normalize=normalize,
+            dtype=dtype,
+            revision=revision,
+            lora=lora,
+            gradient_checkpointing=gradient_checkpointing,
+        )
 
     @classmethod
     def check_folder(cls, folder: Path) -> None:

@@ -6,7 +6,7 @@ import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,9 @@ from quaterion_models.encoders.transformers_library import has_tokenizer, load_t
 from quaterion_models.encoders.transformers_tokenizer import TransformersTokenizer, check_limit
 from quaterion_models.heads.encoder_head import positive_size
 from quaterion_models.types import CollateFnType, SideFnType
+
+if TYPE_CHECKING:
+    from quaterion_models.encoders.lora import LoraOptions
 
 _SIZES = ("word_embed_proj_dim", "hidden_size", "d_model", "dim", "n_embd", "emb_dim")
 
@@ -48,6 +51,10 @@ class TransformersEncoder(PretrainedEncoder):
         dtype: Precision of the weights; None for that of the module, which is float32 unless it is cast (`.half()`).
             The vectors come out in the precision of the module either way.
         revision: Branch, tag or commit on the hub.
+        lora: Train adapters in the place of the weights: True for rank 8 beside all linear layers, a dict of arguments
+            of `peft.LoraConfig`, or one. Needs the extra `lora`.
+        gradient_checkpointing: Whether a trained model computes its layers again in the backward pass: less memory,
+            more time, the same gradients.
 
     Raises:
         ValueError: If there is no such model, it has no tokenizer or no such setting, its files are damaged, or it
@@ -85,6 +92,8 @@ class TransformersEncoder(PretrainedEncoder):
         dtype: Precision | None = None,
         revision: str | None = None,
         trainable_layers: int | None = None,
+        lora: LoraOptions | None = None,
+        gradient_checkpointing: bool = False,
     ) -> None:
         if pooling not in POOLINGS:
             raise ValueError(f"pooling must be one of {list(POOLINGS)}, got {pooling!r}")
@@ -94,6 +103,8 @@ class TransformersEncoder(PretrainedEncoder):
             dtype=dtype,
             normalize=normalize,
             revision=revision,
+            lora=lora,
+            gradient_checkpointing=gradient_checkpointing,
             pooling=pooling,
             max_length=None if max_length is None else positive_size(max_length, "max_length"),
             prompt=prompt,

@@ -94,7 +94,7 @@ def _prepared(described: EncoderInput, obj: Any) -> Any:
 
 
 def float32_copy(model: SimilarityModel) -> SimilarityModel:
-    """Copies a model to the CPU, in float32 and in eval mode.
+    """Copies a model to the CPU, in float32 and in eval mode, with adapters merged into the weights.
 
     Args:
         model: The model, which stays as it is.
@@ -106,7 +106,11 @@ def float32_copy(model: SimilarityModel) -> SimilarityModel:
     for part in whole.modules():
         if isinstance(part, PretrainedEncoder):
             part.settings = {**part.settings, "dtype": None}
-    return whole.to("cpu", torch.float32).eval()
+    whole = whole.to("cpu", torch.float32).eval()
+    for part in whole.modules():
+        if isinstance(part, PretrainedEncoder):
+            part.merge_adapters()
+    return whole
 
 
 def _sides(model: Any) -> list[str]:

@@ -145,9 +145,6 @@ def write_state(module: nn.Module, path: Path, *, without: str = "\0") -> None:
     Raises:
         ModelFolderError: If the state holds something other than tensors, or the file cannot be written.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import save_file
-
     state: dict[str, Tensor] = {}
     seen: set[int] = set()
     for name, value in module.state_dict().items():
@@ -164,6 +161,22 @@ def write_state(module: nn.Module, path: Path, *, without: str = "\0") -> None:
             tensor = tensor.clone()
         seen.add(tensor.untyped_storage().data_ptr())
         state[name] = tensor
+    write_tensors(state, path)
+
+
+def write_tensors(state: dict[str, Tensor], path: Path) -> None:
+    """Writes tensors as a safetensors file that whoever may read the folder can read.
+
+    Args:
+        state: Contiguous tensors on the CPU, which share no memory, by name.
+        path: The file.
+
+    Raises:
+        ModelFolderError: If the file cannot be written.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
     path.touch()
     mode = path.stat().st_mode
     try:

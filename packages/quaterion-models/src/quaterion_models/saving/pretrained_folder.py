@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import shutil
 from pathlib import Path
 from typing import Any, TypeVar
@@ -9,8 +10,10 @@ from typing import Any, TypeVar
 import torch
 
 from quaterion_models.encoders.encoder import Encoder
+from quaterion_models.encoders.lora import remove_adapters
 from quaterion_models.encoders.pretrained_encoder import PretrainedEncoder
 from quaterion_models.encoders.pretrained_files import PICKLES, check_there
+from quaterion_models.saving.adapters import check_adapters, read_adapters, write_adapters
 from quaterion_models.saving.files import (
     ENCODER_CONFIG,
     FORMAT_VERSION,
@@ -25,7 +28,14 @@ from quaterion_models.saving.files import (
 from quaterion_models.saving.registry import type_name
 
 _MODEL = "model"
-_OF_ALL: dict[str, type | tuple[type, ...]] = {"trainable": bool, "dtype": (str, type(None)), "normalize": bool}
+_ADAPTERS = "adapters"
+_OF_ALL: dict[str, type | tuple[type, ...]] = {
+    "trainable": bool,
+    "dtype": (str, type(None)),
+    "normalize": bool,
+    "lora": dict,
+    "gradient_checkpointing": bool,
+}
 _CASTS = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32, "float64": torch.float64}
 
 _P = TypeVar("_P", bound=PretrainedEncoder)
@@ -50,24 +60,29 @@ def save_pretrained(
     target = path / _MODEL
     target.mkdir(parents=True, exist_ok=True)
     files = encoder.model_files(encoder.folder)
-    if encoder.trainable or any(file.suffix in PICKLES for file in files):
+    trained = encoder.trainable and not encoder.has_adapters
+    if trained or any(file.suffix in PICKLES for file in files):
         if target.samefile(encoder.folder):
             raise ModelFolderError(
                 f"{target} holds the files that this encoder was read from, so its weights are not written over them. "
                 "Choose another path, or save the whole model, which replaces its folder in one step"
             )
-        encoder.write_model(encoder.loaded() if model is None else model, target)
+        encoder.write_model(_weights(encoder) if model is None else model, target)
     else:
         for file in files:
             copy = target / file.relative_to(encoder.folder)
             copy.parent.mkdir(parents=True, exist_ok=True)
             if not copy.exists() or not copy.samefile(file):
                 shutil.copyfile(file, copy)
-    content = {
+    if encoder.has_adapters:
+        write_adapters(encoder.model, encoder.settings["lora"], path / _ADAPTERS)
+    content: dict[str, Any] = {
         "format_version": FORMAT_VERSION,
         "type": type_name(saved_as or type(encoder)),
         "args": {"trainable": encoder.trainable, **encoder.settings},
     }
+    if encoder.gradient_checkpointing:
+        content["args"]["gradient_checkpointing"] = True
     if encoder.module_dtype != torch.float32:
         content["cast"] = str(encoder.module_dtype).removeprefix("torch.")
     write_json(path / ENCODER_CONFIG, content)
@@ -103,8 +118,11 @@ def load_pretrained(cls: type[_P], path: Path) -> _P:
     cast = field(content, "cast", str, config) if "cast" in content else "float32"
     if cast not in _CASTS:
         raise ModelFolderError(f"{config}: 'cast' must be one of {list(_CASTS)}, it is {cast!r:.100}")
-    model = path / _MODEL
+    model, adapters = path / _MODEL, path / _ADAPTERS
     _check_files(model)
+    if "lora" in options:
+        _check_files(adapters)
+        check_adapters(options["lora"], adapters)
     try:
         cls.check_folder(model)
         cls.check_sizes(model)
@@ -113,7 +131,40 @@ def load_pretrained(cls: type[_P], path: Path) -> _P:
         raise
     except (ValueError, TypeError) as error:
         raise ModelFolderError(f"{config}: {error}") from error
+    if encoder.has_adapters:
+        read_adapters(encoder.model, adapters)
     return encoder.to(_CASTS[cast])
+
+
+def frozen_copy(encoder: _P, folder: Path) -> _P:
+    """Writes a trained encoder's model, with its adapters merged, and opens it as a frozen one.
+
+    Args:
+        encoder: The encoder, which stays as it is.
+        folder: Where to; made where it does not exist.
+
+    Returns:
+        The copy.
+
+    Raises:
+        ModelFolderError: If the folder holds files already.
+    """
+    if folder.is_dir() and any(folder.iterdir()):
+        raise ModelFolderError(f"{folder} holds files. Choose a folder that is empty or not there")
+    folder.mkdir(parents=True, exist_ok=True)
+    merged = copy.deepcopy(encoder)
+    merged.merge_adapters()
+    merged.write_model(merged.loaded(), folder)
+    return type(encoder)(str(folder), **merged.settings).to(encoder.module_dtype)
+
+
+def _weights(encoder: PretrainedEncoder) -> Any:
+    """The model as it is, or as it was before adapters were put in."""
+    if not encoder.has_adapters:
+        return encoder.loaded()
+    plain = copy.deepcopy(encoder.model)
+    remove_adapters(plain, merge=False)
+    return plain
 
 
 def _check_files(model: Path) -> None:
