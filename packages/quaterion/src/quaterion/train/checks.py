@@ -24,6 +24,7 @@ from quaterion.eval.pair import PairMetric
 from quaterion.eval.scored import ScoredPairMetric
 from quaterion.loss import CombinedLoss, MatryoshkaLoss, SimilarityLoss
 from quaterion.loss.extras import PytorchMetricLearningWrapper
+from quaterion.train.chunks import check_chunk_size
 from quaterion.train.label_indexes import losses_by_name
 from quaterion.train.learning_rate import learning_rate_factor
 from quaterion.train.lightning import pl
@@ -67,6 +68,7 @@ def check_model(model: Any) -> None:
     caches = model.configure_caches()
     if caches is not None and not isinstance(caches, CacheConfig):
         raise TypeError(f"{name}.configure_caches returned {_shown(caches)}; expected a CacheConfig, or None.")
+    check_chunk_size(model.chunk_size)
     check_metrics(model)
     model.model.check_sizes()
     _check_sizes(model.loss, model.model.head.output_size)

@@ -5,6 +5,7 @@ import math
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
+from functools import partial
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -22,12 +23,14 @@ from quaterion.dataset.similarity_data_loader import (
 )
 from quaterion.eval.attached_metric import AttachedMetric
 from quaterion.loss import CombinedLoss, SimilarityLoss
+from quaterion.train.chunks import in_chunks
 from quaterion.train.class_weights import trained_class_weights
 from quaterion.train.collapse import CollapseWatch
 from quaterion.train.label_indexes import DataSetLabels, LabelIndexes
 from quaterion.train.learning_rate import learning_rate_factor
 from quaterion.train.lightning import pl
 from quaterion.train.model_card_facts import card_of_training
+from quaterion.train.parameter_groups import parameter_groups
 from quaterion.train.running_metrics import MetricValue, RunningMetrics
 from quaterion.train.stepping import OwnSteps, logs_every_step, may_step_itself
 from quaterion.train.xbm import CrossBatchMemory, XbmConfig
@@ -83,6 +86,12 @@ class TrainableModel(pl.LightningModule, ABC):
     """Steps over which the default optimizer's learning rate rises from 0."""
     lr_schedule: Literal["constant", "cosine"] = "constant"
     """What follows the warm-up: the same rate, or its decay to 0 along half a cosine until training ends."""
+    encoder_lr: float | None = None
+    """Learning rate of trained encoders in the default optimizer, of their top layers; None for `lr`."""
+    layer_lr_decay: float = 1.0
+    """What `encoder_lr` is multiplied by with each layer further down, in encoders of transformers."""
+    chunk_size: int | None = None
+    """Objects that an encoder takes at once: the loss is that of the batch, memory that of a chunk (GradCache)."""
     compile_step: bool = False
     """Whether `torch.compile` turns head and loss into one function when training starts."""
 
@@ -165,11 +174,18 @@ class TrainableModel(pl.LightningModule, ABC):
         """Returns the loss; `self.model.head.output_size` is known by then."""
 
     def configure_optimizers(self) -> Any:
-        """Returns AdamW over every trainable parameter of model and loss, as `lr`, `weight_decay`, `warmup_steps` and
-        `lr_schedule` say.
+        """Returns AdamW over every trainable parameter of model and loss, as `lr`, `encoder_lr`, `layer_lr_decay`,
+        `weight_decay`, `warmup_steps` and `lr_schedule` say.
         """  # noqa: D205
-        parameters = [parameter for parameter in self.parameters() if parameter.requires_grad]
-        optimizer = torch.optim.AdamW(parameters, lr=self.lr, weight_decay=self.weight_decay)
+        groups = parameter_groups(
+            self,
+            self.model,
+            lr=self.lr,
+            weight_decay=self.weight_decay,
+            encoder_lr=self.encoder_lr,
+            layer_lr_decay=self.layer_lr_decay,
+        )
+        optimizer = torch.optim.AdamW(groups, lr=self.lr, weight_decay=self.weight_decay)
         if not self.warmup_steps and self.lr_schedule == "constant":
             return optimizer
         factor = learning_rate_factor(self.warmup_steps, self.lr_schedule, self._number_of_steps())
@@ -216,7 +232,7 @@ class TrainableModel(pl.LightningModule, ABC):
             `[B, D]`.
         """
         vectors = {
-            key: features.cached[key] if key in features.cached else self._run(key, features.inputs[key])
+            key: features.cached[key] if key in features.cached else self._run(key, features)
             for key in self.model.encoders
         }
         return self.model.embed(vectors, features.meta)
@@ -442,8 +458,10 @@ class TrainableModel(pl.LightningModule, ABC):
         steps = trainer.estimated_stepping_batches
         return math.inf if steps < 0 else steps  # -1: an iterable data set without a length
 
-    def _run(self, key: str, inputs: Any) -> Tensor:
-        vectors = self.model.run_encoder(key, inputs)
+    def _run(self, key: str, features: Features) -> Tensor:
+        inputs, rows = features.inputs[key], len(features.meta)
+        run = partial(self.model.run_encoder, key)
+        vectors = run(inputs) if self.chunk_size is None else in_chunks(run, inputs, rows, self.chunk_size)
         # On a GPU looking at values makes the step wait, so only the first batches are looked at there.
         if vectors.device.type == "cpu" or self._looked_at < CHECKED_BATCHES:
             self._looked_at += 1

@@ -1,0 +1,98 @@
+"""Batches through an encoder in chunks, so that a large batch takes the memory of a small one."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from quaterion.utils.numbers import is_whole_number
+
+__all__ = ["check_chunk_size", "in_chunks", "rows_of"]
+
+
+def check_chunk_size(size: Any) -> None:
+    """Refuses what is no number of objects.
+
+    Args:
+        size: `TrainableModel.chunk_size`.
+
+    Raises:
+        ValueError: It is neither None nor a whole number of 1 or more.
+    """
+    if size is not None and (not is_whole_number(size) or size < 1):
+        raise ValueError(f"chunk_size={size!r}; expected a whole number of objects, 1 or more, or None.")
+
+
+def in_chunks(run: Callable[[Any], Tensor], inputs: Any, rows: int, size: int) -> Tensor:
+    """Vectors of a batch, of which no more than `size` objects are ever inside the encoder.
+
+    Where gradients are wanted, a chunk keeps nothing but its inputs: in the backward pass, when the gradients of the
+    whole batch's loss with respect to its vectors are known, each chunk is computed again, with the random numbers and
+    the precision that it had, and hands its part on to the weights. This is GradCache
+    (https://arxiv.org/abs/2101.06983) as a graph of autograd's own, so clipping, accumulation, mixed precision and
+    gradients shared by processes are as ever. The gradients are those of the whole batch; layers that look at several
+    objects at once, such as batch normalization in training mode, see a chunk.
+
+    Args:
+        run: From inputs to vectors `[n, D]`.
+        inputs: What a collate function returned for the batch.
+        rows: B, objects of the batch.
+        size: Objects of a chunk.
+
+    Returns:
+        `[B, D]`.
+
+    Raises:
+        ValueError: The inputs cannot be cut into rows.
+    """
+    if rows <= size:
+        return run(inputs)
+    parts = [rows_of(inputs, rows, start, min(start + size, rows)) for start in range(0, rows, size)]
+    if not torch.is_grad_enabled():
+        return torch.cat([run(part) for part in parts])
+    return torch.cat([checkpoint(run, part, use_reentrant=False) for part in parts])
+
+
+def rows_of(inputs: Any, rows: int, start: int, stop: int) -> Any:
+    """Some rows of what a collate function returned.
+
+    Args:
+        inputs: Tensors with a row for each object, and lists of one value for each object, in dicts, lists, tuples and
+            named tuples; text, numbers, booleans and None stay.
+        rows: Objects of the batch.
+        start: The first row.
+        stop: The row behind the last one.
+
+    Returns:
+        A nest of the same form; of other mappings a dict.
+
+    Raises:
+        ValueError: A tensor has another number of rows, or there is something else.
+
+    Example:
+        >>> rows_of({"ids": torch.arange(3), "names": ["a", "b", "c"], "kind": "text"}, 3, 1, 3)
+        {'ids': tensor([1, 2]), 'names': ['b', 'c'], 'kind': 'text'}
+    """
+    if isinstance(inputs, Tensor) and inputs.ndim and len(inputs) == rows:
+        return inputs[start:stop]
+    if isinstance(inputs, Mapping):
+        return {key: rows_of(value, rows, start, stop) for key, value in inputs.items()}
+    if isinstance(inputs, list | tuple):
+        nested = any(isinstance(value, Tensor | Mapping | list | tuple) for value in inputs)
+        if not nested and len(inputs) == rows:
+            return inputs[start:stop]
+        if nested:
+            values = [rows_of(value, rows, start, stop) for value in inputs]
+            if isinstance(inputs, list):
+                return values
+            return type(inputs)(*values) if hasattr(inputs, "_fields") else tuple(values)
+    if inputs is None or isinstance(inputs, str | bool | int | float):
+        return inputs
+    shape = f" of shape {list(inputs.shape)}" if isinstance(inputs, Tensor) else ""
+    raise ValueError(
+        f"chunk_size cannot cut a {type(inputs).__name__}{shape} into rows of {rows} objects; expected tensors with a "
+        "row for each object, and lists, tuples and dicts of them, from the encoder's collate function. Return such, "
+        "or set chunk_size = None."
+    )
