@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-_TEXT_CONFIG = "get_text_config"
+from quaterion_models.encoders.model_layers import layer_lists
 
 
 class _Reached(Exception):  # noqa: N818 - not an error: the states have reached the layer
@@ -138,15 +138,7 @@ class LayerSplit:
 
 def _layers_of(model: nn.Module) -> str:
     """Finds the list of a model's layers: the outermost one with as many modules as the configuration says."""
-    config = next((part.config for part in model.modules() if hasattr(part, "config")), None)
-    if hasattr(config, _TEXT_CONFIG):
-        config = getattr(config, _TEXT_CONFIG)()
-    count = getattr(config, "num_hidden_layers", None)
-    lists: list[str] = [
-        name for name, part in model.named_modules() if isinstance(part, nn.ModuleList) and len(part) == count and name
-    ]
-    outermost = min((name.count(".") for name in lists), default=0)
-    lists = [name for name in lists if name.count(".") == outermost]
+    lists, count = layer_lists(model)
     if len(lists) != 1:
         wanted = "one list of layers (nn.ModuleList) as long as num_hidden_layers"
         found = f"found {lists or 'none'} of length {count}" if count else "its configuration has no such number"

@@ -42,34 +42,62 @@ def layer_depths(module: nn.Module) -> dict[str, int]:
     """
     depths = {name: 0 for name, _ in module.named_parameters()}
     names = {id(parameter): name for name, parameter in module.named_parameters()}
-    models = [model for model in transformers_models(module) if any(True for _ in model.parameters())]
+    models = list(_models(module))
     if not models:
         raise ValueError(f"{type(module).__name__} holds no model of the library transformers, whose layers are known")
     for model in models:
-        place, layers = _layers(model)
+        place, count = _layers(model)
         before = True
         for name, parameter in model.named_parameters():
             inside = name.startswith(f"{place}.")
             before = before and not inside
+            if id(parameter) not in names:  # frozen below a trained part
+                continue
             if inside:
                 number = int(name.removeprefix(f"{place}.").partition(".")[0])
-                depths[names[id(parameter)]] = len(layers) - 1 - number
+                depths[names[id(parameter)]] = count - 1 - number
             elif before:
-                depths[names[id(parameter)]] = len(layers)
+                depths[names[id(parameter)]] = count
     return depths
 
 
-def _layers(model: nn.Module) -> tuple[str, nn.ModuleList]:
-    """The list of a model's layers and its name, such as `"encoder.layer"`."""
-    config: Any = model.config
-    count = getattr(config.get_text_config(), "num_hidden_layers", getattr(config, "num_hidden_layers", None))
-    for name, module in model.named_modules():
-        if isinstance(module, nn.ModuleList) and len(module) == count:
-            return name, module
-    raise ValueError(
-        f"the layers of {type(model).__name__} cannot be found: it has no list of {count} modules "
-        "(num_hidden_layers), as most models of transformers have"
-    )
+def layer_lists(model: nn.Module) -> tuple[list[str], int | None]:
+    """Finds what may be the list of a model's layers.
+
+    Args:
+        model: A model of the library transformers, or a module that holds one.
+
+    Returns:
+        Names of the outermost lists of as many modules as the configuration says, and that number; None where it says
+        none.
+    """
+    config: Any = next((part.config for part in model.modules() if hasattr(part, "config")), None)
+    if hasattr(config, "get_text_config"):
+        config = config.get_text_config()
+    count: int | None = getattr(config, "num_hidden_layers", None)
+    lists = [
+        name for name, part in model.named_modules() if isinstance(part, nn.ModuleList) and len(part) == count and name
+    ]
+    outermost = min((name.count(".") for name in lists), default=0)
+    return [name for name in lists if name.count(".") == outermost], count
+
+
+def _layers(model: nn.Module) -> tuple[str, int]:
+    """The name of the list of a model's layers, such as `"encoder.layer"`, and their number."""
+    lists, count = layer_lists(model)
+    if count is None or len(lists) != 1:
+        raise ValueError(
+            f"the layers of {type(model).__name__} cannot be found: it has no list of {count} modules "
+            "(num_hidden_layers), as most models of transformers have"
+        )
+    return lists[0], count
+
+
+def _models(module: nn.Module) -> Iterator[nn.Module]:
+    """The models of transformers with parameters in a module; of partly trained encoders the whole one."""
+    divided = (getattr(part, "divided_model", None) for part in module.modules())
+    for one in (module, *(whole for whole in divided if isinstance(whole, nn.Module))):
+        yield from (model for model in transformers_models(one) if any(True for _ in model.parameters()))
 
 
 def enable_checkpointing(model: nn.Module) -> None:

@@ -118,8 +118,8 @@ class PretrainedEncoder(Encoder):
             settings["trainable_layers"] = layers
         if layers is not None and lora is not None:
             raise ValueError(
-                f"trainable_layers={layers} trains layers themselves and lora trains adapters in place of them. Pass one "
-                "of the two"
+                f"trainable_layers={layers} trains layers themselves, and lora trains adapters in place of them. Pass "
+                "one of the two"
             )
         self._trainable = trainable or lora is not None
         if gradient_checkpointing and not self._trainable:
@@ -245,6 +245,11 @@ class PretrainedEncoder(Encoder):
     def trainable(self) -> bool:
         """Whether training changes the model."""
         return self._trainable
+
+    @property
+    def divided_model(self) -> nn.Module | None:
+        """The whole model where only its top layers are trained; None where there are no two parts."""
+        return None if self._partly is None else self._partly.model
 
     @property
     def embedding_size(self) -> int:
