@@ -13,7 +13,7 @@ from torch import Tensor
 from quaterion_models.batch_to import to_device
 from quaterion_models.meta import Meta
 
-__all__ = ["Batch", "Features", "GroupTargets", "PairTargets"]
+__all__ = ["Batch", "Features", "GroupTargets", "PairTargets", "RankRows"]
 
 
 class Features(NamedTuple):
@@ -100,6 +100,24 @@ class PairTargets(NamedTuple):
         return {"pairs": self.pairs, "labels": self.scores, "subgroups": self.subgroups}
 
 
+class RankRows(NamedTuple):
+    """Where the rows of a global batch come from, of which each of W processes has encoded a slice.
+
+    Attributes:
+        own: Rows of this process's embeddings that count; any behind them are fillers.
+        most: Rows of the largest slice, to which all are padded.
+        order: `[B]` int64, for each row of the global batch its place among the W · `most` padded rows.
+    """
+
+    own: int
+    most: int
+    order: Tensor
+
+    def to(self, device: torch.device | str) -> Self:
+        """Return the same rows on the device."""
+        return self._replace(order=self.order.to(device, non_blocking=True))
+
+
 class Batch(NamedTuple):
     """One step's worth of data: what the encoders read and what the loss compares with.
 
@@ -107,11 +125,13 @@ class Batch(NamedTuple):
         features: Input of the encoders, cached or raw.
         targets: What the loss and the metrics take.
         source: Name of the data set, where a training has several.
+        rows: Where the targets' rows come from, if the features are a slice of them and others are encoded elsewhere.
     """
 
     features: Features
     targets: GroupTargets | PairTargets
     source: str | None = None
+    rows: RankRows | None = None
 
     def to(self, device: torch.device | str) -> Self:
         """Return the same batch on the device."""
@@ -119,4 +139,5 @@ class Batch(NamedTuple):
             self.features.to(device),
             self.targets.to(device),
             self.source,
+            self.rows and self.rows.to(device),
         )

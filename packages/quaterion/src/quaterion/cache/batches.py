@@ -1,6 +1,6 @@
 """Batches for training: drawn from cached vectors, read through the encoders, or both."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -10,7 +10,8 @@ from quaterion.batch import Batch, Features
 from quaterion.cache.placed_states import PlacedStates
 from quaterion.cache.placed_vectors import PlacedVectors
 from quaterion.dataset.drawing import IndexBatches
-from quaterion.dataset.raw_collate import RawCollate, with_collate
+from quaterion.dataset.rank_slices import RankSlices
+from quaterion.dataset.raw_collate import KeyedBatch, with_collate
 from quaterion.dataset.similarity_data_loader import SimilarityDataLoader
 from quaterion.dataset.target_table import TargetTable
 from quaterion_models.encoders.token_states import TokenStates
@@ -46,7 +47,7 @@ class CachedBatches:
 
     def __init__(
         self,
-        indices: IndexBatches,
+        indices: IndexBatches | RankSlices,
         table: TargetTable,
         placed: Mapping[str, PlacedVectors | PlacedStates],
         meta: Meta | None,
@@ -69,7 +70,7 @@ class CachedBatches:
         views = torch.Generator().manual_seed((torch.initial_seed() + self._passes) % 2**63)
         self._passes += 1
         for samples in self._indices:
-            objects, targets = self._table.batch(samples)
+            objects, targets = self._table.batch(torch.as_tensor(samples))
             places = objects
             if self._views > 1:
                 places = objects * self._views + torch.randint(self._views, objects.shape, generator=views)
@@ -91,15 +92,18 @@ class RawBatches:
             sampler and generator.
         collate: Prepares the running encoders' inputs, and keys for the cached ones.
         placed: Vectors of the data set's objects, by cached encoder.
+        batch_sampler: Which samples make a batch, if not what the loader says.
     """
 
     def __init__(
         self,
         loader: SimilarityDataLoader[Any],
-        collate: RawCollate,
+        collate: Callable[[list[Any]], KeyedBatch],
         placed: Mapping[str, PlacedVectors | PlacedStates],
+        *,
+        batch_sampler: RankSlices | None = None,
     ) -> None:
-        self._loader = with_collate(loader, collate)
+        self._loader = with_collate(loader, collate, batch_sampler=batch_sampler)
         self._placed = dict(placed)
 
     def __len__(self) -> int:

@@ -194,6 +194,37 @@ class EmbeddingStore:
         store.flush()
         return store
 
+    def alike(self, folder: Path | None) -> Self:
+        """A store of the same encoder's rows in another place; it has those that lie there.
+
+        Args:
+            folder: The place; None for memory.
+        """
+        about = self._about
+        return type(self)(
+            fingerprint=about.fingerprint,
+            dimension=about.dimension,
+            encoder=about.encoder,
+            dtype=self.dtype_name,  # type: ignore[arg-type]
+            kind=self.kind,  # type: ignore[arg-type]
+            folder=folder,
+        )
+
+    def copy_to(self, folder: Path | None) -> Self:
+        """Copies all rows to another place, where none of them lies.
+
+        Args:
+            folder: The place; None for memory.
+
+        Returns:
+            The store there.
+        """
+        copied = self.alike(folder)
+        for segment in self._segments:
+            copied.add(segment.keys, segment.vectors)
+        copied.flush()
+        return copied
+
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         """The store itself: who copies a model means its weights, not gigabytes of vectors."""
         return self

@@ -54,6 +54,7 @@ class Filling:
         count: Tells the lengths of objects more closely than the reading did; None where nothing does.
         batch_size: Objects in a batch; "auto" for as many as fit.
         num_workers: Processes that read and collate, as many as the loader's if None.
+        writers: How many processes of the same training fill the store together.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Filling:
     batch_size: int
     num_workers: int | None = None
     count: Callable[[Sequence[Any]], list[int]] | None = None
+    writers: int = 1
 
     def plan(self) -> FillPlan:
         """Plans what the store lacks now."""
@@ -101,7 +103,7 @@ class Filling:
             ValueError: The encoder gives NaN, infinite or wrongly sized vectors, or an object differs between reads.
             OSError: The vectors could not be written.
         """
-        told = False
+        told = self.writers > 1  # that one waits for the others is no news then
         while len(plan):
             encoded = self._encode_unclaimed(plan, on_progress)
             self.store.refresh()
@@ -120,7 +122,7 @@ class Filling:
 
     def _encode_unclaimed(self, plan: FillPlan, on_progress: Callable[[int], object]) -> int:
         keys = self.reading.keys[self.name]
-        batches = _ClaimedBatches(self.store, plan, keys, self._numbers)
+        batches = _ClaimedBatches(self.store, plan, keys, self._numbers, self.writers)
         encoded = 0
         try:
             references = iter(batches)
@@ -250,15 +252,18 @@ class _ClaimedBatches:
         plan: What it lacks.
         keys: uint8 `[T, 16]`, keys of all objects.
         numbers: Where objects are found.
+        writers: How many are about to share the plan.
     """
 
-    def __init__(self, store: EmbeddingStore, plan: FillPlan, keys: NDArray[np.uint8], numbers: ObjectNumbers) -> None:
-        self._store, self._plan, self._keys, self._numbers = store, plan, keys, numbers
+    def __init__(
+        self, store: EmbeddingStore, plan: FillPlan, keys: NDArray[np.uint8], numbers: ObjectNumbers, writers: int
+    ) -> None:
+        self._store, self._plan, self._keys, self._numbers, self._writers = store, plan, keys, numbers, writers
         self.claimed: list[NDArray[np.int64]] = []
         """Batches that were handed out, the oldest first."""
 
     def __iter__(self) -> Iterator[list[ObjectReference]]:
-        for batches in self._plan.chunks():
+        for batches in self._plan.chunks(self._writers):
             free = self._store.claim(self._keys[np.concatenate(batches)])
             start = 0
             for batch in batches:

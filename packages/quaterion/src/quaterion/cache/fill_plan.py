@@ -11,6 +11,9 @@ from quaterion.cache.key_index import distinct_keys
 
 __all__ = ["FillPlan", "plan_fill"]
 
+PORTIONS = 4
+"""Portions of a share: the first ones hold the longest objects, so that equal numbers are unequal work."""
+
 
 @dataclass(frozen=True)
 class FillPlan:
@@ -27,9 +30,15 @@ class FillPlan:
     def __len__(self) -> int:
         return len(self.objects)
 
-    def chunks(self) -> Iterator[list[NDArray[np.int64]]]:
-        """Batches in the portions that a writer claims at a time: whole batches of about one shard."""
+    def chunks(self, writers: int = 1) -> Iterator[list[NDArray[np.int64]]]:
+        """Batches in the portions that a writer claims at a time: whole batches of about one shard.
+
+        Args:
+            writers: How many are about to share the plan, so that no portion is more than a part of one's share.
+        """
         batches = max(1, SHARD_ROWS // self.batch_size)
+        if writers > 1:
+            batches = min(batches, max(1, len(self) // (self.batch_size * writers * PORTIONS)))
         for start in range(0, len(self.objects), batches * self.batch_size):
             portion = self.objects[start : start + batches * self.batch_size]
             yield [portion[i : i + self.batch_size] for i in range(0, len(portion), self.batch_size)]

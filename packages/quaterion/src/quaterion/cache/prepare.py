@@ -25,12 +25,15 @@ from quaterion.cache.placed_states import PlacedStates
 from quaterion.cache.placed_vectors import PlacedVectors
 from quaterion.cache.placement import Placement, choose_placement
 from quaterion.cache.reading_index import ReadingIndex, data_fingerprint
+from quaterion.cache.shared_folder import check_shared, shared_temporary_folder
 from quaterion.dataset.drawing import IndexBatches
 from quaterion.dataset.object_reading import ObjectReading
-from quaterion.dataset.raw_collate import RawCollate, has_own_collate
+from quaterion.dataset.rank_slices import RankBatches, RankSlices, SlicedStream
+from quaterion.dataset.raw_collate import KeyedBatch, RawCollate, has_own_collate
 from quaterion.dataset.reading import SampleReading, differing_sample, read_data_set
 from quaterion.dataset.similarity_data_loader import SimilarityDataLoader
 from quaterion.dataset.target_table import PairTable
+from quaterion.utils.ranks import Ranks
 from quaterion_models import SimilarityModel
 from quaterion_models.batch_to import to_device
 from quaterion_models.collate import ModelCollate
@@ -68,6 +71,8 @@ class BatchSource:
         device: Where encoders run and the model trains.
         stores: Stores of this model by encoder, kept between trainings; new ones are added.
         progress: Opens progress bars.
+        ranks: The processes that train together: all of them read the data sets, share the encoding, and give their
+            slices of global batches. Loaders passed to the methods are `widened` to draw those.
 
     Raises:
         ValueError: The configuration names an unknown or a trainable encoder, or there is no frozen one.
@@ -82,6 +87,7 @@ class BatchSource:
     """Targets are needed of all samples, however long it takes to read them."""
     tell: Callable[[str], object] = logger.info
     """Tells the user where vectors lie."""
+    ranks: Ranks = field(default_factory=Ranks)
     _fingerprints: dict[str, str] = field(default_factory=dict)
     """Of the cached encoders, worked out once for each reading."""
 
@@ -160,7 +166,7 @@ class BatchSource:
         functions += [extractor for key in self.cached if (extractor := self._config.key_extractor(key)) is not None]
         made_by = [digest_of(getattr(function, "__func__", function)) for function in functions]
         # Functions are methods of objects whose settings count too.
-        made_by += [self._fingerprint(key) for key in self.cached]
+        made_by += [self.fingerprint(key) for key in self.cached]
         made_by += [digest_of(type(encoder)) for encoder in self.model.encoders.values()]
         # Splits of one data set often share the class, and with it the fingerprint.
         data: Any = loader.dataset
@@ -187,16 +193,24 @@ class BatchSource:
             reading.objects = None  # those of a stream were kept until they were encoded
         running = [key for key in self.model.encoders if key not in placed]
         if running or not self.cached or reading is None:
-            collate = RawCollate(
+            collate: Callable[[list[Any]], KeyedBatch] = RawCollate(
                 loader,
                 self._collate(running),
                 two_sided=self.model.two_sided,
                 subgroups_used=_subgroups_used(reading),
                 readings={key: self._object_reading(key) for key in placed},
             )
-            return RawBatches(loader, collate, placed)
+            if self.ranks.size == 1:
+                return RawBatches(loader, collate, placed)
+            if isinstance(loader.dataset, IterableDataset):
+                return RawBatches(loader, SlicedStream(collate, self.ranks), placed)
+            slices = RankSlices(loader.batch_sampler, self.ranks)
+            return RankBatches(RawBatches(loader, collate, placed, batch_sampler=slices), slices)
         indices = IndexBatches(loader, length=len(reading.table), batch_sizes=reading.batch_sizes)
-        return CachedBatches(indices, reading.table, placed, reading.metas, views=reading.views)
+        if self.ranks.size == 1:
+            return CachedBatches(indices, reading.table, placed, reading.metas, views=reading.views)
+        slices = RankSlices(indices, self.ranks)
+        return RankBatches(CachedBatches(slices, reading.table, placed, reading.metas, views=reading.views), slices)
 
     def place(self, key: str, loader: SimilarityDataLoader[Any], reading: SampleReading) -> PlacedVectors:
         """Encodes what a store lacks and places the data set's vectors.
@@ -220,6 +234,23 @@ class BatchSource:
     def _filled(
         self, key: str, loader: SimilarityDataLoader[Any], reading: SampleReading
     ) -> tuple[EmbeddingStore, NDArray[np.uint8], Placement]:
+        self._fill(key, loader, reading)
+        store, keys = self._store(key), reading.keys[key]
+        views = keys.reshape(-1, reading.views, keys.shape[1])
+        if reading.views > 1 and (views == views[:, :1]).all():
+            logger.warning("views=%d, but all views of each object are equal: nothing transforms them.", reading.views)
+        automatic, size = self._config.placement(key) is CacheType.AUTO, 0
+        if automatic:
+            rows = store.counts(np.unique(store.rows(keys)))
+            size = int(rows.sum()) * store.dimension * store.dtype.itemsize
+        placement = self._placement(key, size=size)
+        if automatic:
+            where = "on disk" if placement.on_disk else {"cpu": "in memory"}.get(placement.device.type, "on the GPU")
+            self.tell(f"The cached vectors of encoder {key!r} lie {where}: {placement.reason}.")
+        return store, keys, placement
+
+    def _fill(self, key: str, loader: SimilarityDataLoader[Any], reading: SampleReading) -> None:
+        """Encodes what a store lacks, in shares where several processes train together."""
         encoder, store = self.cached[key], self._store(key)
         size = self._config.batch_size
         filling = Filling(
@@ -233,28 +264,34 @@ class BatchSource:
             batch_size=CPU_BATCH_SIZE if size == "auto" else size,
             num_workers=self._config.num_workers,
             count=encoder.lengths if counts_lengths(encoder) else None,
+            writers=self.ranks.size,
         )
+        # Each process has planned, from the same vectors, before any of them adds one.
+        if not any(self.ranks.gather(len(filling.plan()))):
+            return
+        encoder.to(self.device)
+        if self.ranks.size == 1:
+            self._run(filling)
+        elif store.folder is not None:
+            check_shared(store.folder, self.ranks)
+            self._run(filling)
+        else:  # vectors in memory reach the other processes through files
+            with shared_temporary_folder(self.ranks) as folder:
+                if self.ranks.rank == 0:
+                    store.copy_to(folder / "store")
+                self.ranks.gather(None)
+                shared = store.alike(folder / "store")
+                self.ranks.gather(None)
+                self._run(replace(filling, store=shared))
+                self.stores[key] = shared.copy_to(None)
+
+    def _run(self, filling: Filling) -> None:
         plan = filling.plan()
-        if len(plan):
-            encoder.to(self.device)
-            if size == "auto":
-                fitting = filling.fitting_batch_size(plan, self.device)
-                filling, plan = replace(filling, batch_size=fitting), replace(plan, batch_size=fitting)
-            with self.progress(f"Encoding ({key})", len(plan)) as advance:
-                filling.run(plan, advance)
-        keys = reading.keys[key]
-        views = keys.reshape(-1, reading.views, keys.shape[1])
-        if reading.views > 1 and (views == views[:, :1]).all():
-            logger.warning("views=%d, but all views of each object are equal: nothing transforms them.", reading.views)
-        automatic, size = self._config.placement(key) is CacheType.AUTO, 0
-        if automatic:
-            rows = store.counts(np.unique(store.rows(keys)))
-            size = int(rows.sum()) * store.dimension * store.dtype.itemsize
-        placement = self._placement(key, size=size)
-        if automatic:
-            where = "on disk" if placement.on_disk else {"cpu": "in memory"}.get(placement.device.type, "on the GPU")
-            self.tell(f"The cached vectors of encoder {key!r} lie {where}: {placement.reason}.")
-        return store, keys, placement
+        if self._config.batch_size == "auto":
+            fitting = min(self.ranks.gather(filling.fitting_batch_size(plan, self.device)))
+            filling, plan = replace(filling, batch_size=fitting), replace(plan, batch_size=fitting)
+        with self.progress(f"Encoding ({filling.name})", len(plan)) as advance:
+            filling.run(plan, advance)
 
     @torch.no_grad()
     def _encode(self, key: str, inputs: Any) -> Tensor | RaggedStates:
@@ -289,7 +326,7 @@ class BatchSource:
         config, trunk = self._config, self.cached[key].get_trunk()
         dimension = self.cached[key].embedding_size if trunk is None else trunk.width
         dtype = config.dtype if trunk is None else config.states_dtype
-        fingerprint = self._fingerprint(key)
+        fingerprint = self.fingerprint(key)
         folder = config.store_folder(fingerprint, tokens=trunk is not None)
         store = self.stores.get(key)
         if store is not None:
@@ -314,7 +351,12 @@ class BatchSource:
         )
         return self.stores[key]
 
-    def _fingerprint(self, key: str) -> str:
+    def fingerprint(self, key: str) -> str:
+        """Digest of what the cached vectors of an encoder depend on.
+
+        Args:
+            key: A cached encoder.
+        """
         if key not in self._fingerprints:
             self._fingerprints[key] = self._digest_of_encoder(key)
         return self._fingerprints[key]

@@ -7,6 +7,7 @@ operations, and both are ordinary batch samplers for a DataLoader too.
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -108,6 +109,8 @@ class GroupBatchSampler(TensorBatchSampler):
             )
         self._counts, self._starts = counts, counts.cumsum(0) - counts
         self._p = groups_per_batch
+        self.batch_size = groups_per_batch * samples_per_group
+        """P · K, samples of a batch whose groups all have K."""
         self._given = counts.clamp(max=samples_per_group)  # samples that each group gives to a batch
 
     def __len__(self) -> int:
@@ -166,7 +169,7 @@ class UniqueSubgroupBatchSampler(TensorBatchSampler):
                 "one pair. Give the pairs subgroups, or leave unique_subgroups out."
             )
         largest, wanted = int(counts.max()), -(-len(subgroups) // batch_size)
-        self._batches = max(wanted, largest)
+        self._batches, self._batch_size = max(wanted, largest), batch_size
         if self._batches > 2 * wanted:
             warnings.warn(
                 f"One subgroup has {largest} of {len(subgroups)} pairs, and no two of them may meet: an epoch has "
@@ -177,6 +180,14 @@ class UniqueSubgroupBatchSampler(TensorBatchSampler):
 
     def __len__(self) -> int:
         return self._batches
+
+    def widened(self, factor: int) -> Self:
+        """A sampler of batches that are so many times as large.
+
+        Args:
+            factor: How many times.
+        """
+        return type(self)(self._subgroup, batch_size=factor * self._batch_size, generator=self.generator)
 
     def draw(self, generator: torch.Generator) -> Iterator[Tensor]:
         """See `TensorBatchSampler.draw`."""

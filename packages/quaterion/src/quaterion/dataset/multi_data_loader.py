@@ -7,6 +7,7 @@ import torch
 
 from quaterion.batch import Batch
 from quaterion.dataset.similarity_data_loader import SimilarityDataLoader
+from quaterion.utils.ranks import Ranks
 
 __all__ = ["MultiBatches", "MultiSimilarityDataLoader", "NamedBatches"]
 
@@ -77,12 +78,13 @@ class MultiBatches:
     Args:
         batches: Iterables of named `Batch` with a length.
         strategy: As for `MultiSimilarityDataLoader`.
+        ranks: The processes that train together, which take the same turns.
 
     Raises:
         TypeError: A data set's batches have no length, by which they would take turns.
     """
 
-    def __init__(self, batches: Sequence[NamedBatches], strategy: Strategy) -> None:
+    def __init__(self, batches: Sequence[NamedBatches], strategy: Strategy, ranks: Ranks | None = None) -> None:
         for one in batches:
             try:
                 len(one)
@@ -93,6 +95,7 @@ class MultiBatches:
                 ) from error
         self._batches = batches
         self._strategy = strategy
+        self._ranks = ranks or Ranks()
 
     def __len__(self) -> int:
         return _epoch_length([len(one) for one in self._batches], self._strategy)
@@ -103,7 +106,7 @@ class MultiBatches:
             turns = list(range(len(lengths))) * min(lengths)
         else:
             every = torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths))
-            turns = every[torch.randperm(len(every))].tolist()
+            turns = self._ranks.broadcast(every[torch.randperm(len(every))].tolist() if self._ranks.rank == 0 else [])
         running = [iter(one) for one in self._batches]
         for turn in turns:
             yield next(running[turn])

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import DataLoader, IterableDataset, Sampler
 
 from quaterion.batch import Batch, Features, PairTargets
 from quaterion.dataset.object_reading import ObjectReading
@@ -91,17 +91,20 @@ def has_own_collate(loader_type: type[SimilarityDataLoader[Any]], collate: Any) 
     return collate == loader_type.collate and theirs is SimilarityDataLoader.collate.__func__  # type: ignore[attr-defined]
 
 
-def with_collate(loader: DataLoader[Any], collate: Callable[[list[Any]], Any]) -> DataLoader[Any]:
+def with_collate(
+    loader: DataLoader[Any], collate: Callable[[list[Any]], Any], *, batch_sampler: Sampler[list[int]] | None = None
+) -> DataLoader[Any]:
     """A loader that draws what another one draws, from the same sampler and generator, and collates otherwise.
 
     Args:
         loader: The loader to draw like.
         collate: The new loader's collate step.
+        batch_sampler: Which samples make a batch, if not what the loader says.
 
     Returns:
         A plain DataLoader.
     """
-    drawing: dict[str, Any] = {"batch_sampler": loader.batch_sampler}
+    drawing: dict[str, Any] = {"batch_sampler": loader.batch_sampler if batch_sampler is None else batch_sampler}
     if isinstance(loader.dataset, IterableDataset):
         drawing = {"batch_size": loader.batch_size, "drop_last": loader.drop_last}
     if loader.num_workers:

@@ -12,18 +12,21 @@ import torch
 from quaterion.batch import Batch, GroupTargets
 from quaterion.cache.prepare import BatchSource
 from quaterion.dataset.multi_data_loader import MultiBatches, MultiSimilarityDataLoader, NamedBatches
+from quaterion.dataset.rank_slices import widened
 from quaterion.dataset.reading import SampleReading
 from quaterion.dataset.similarity_data_loader import SimilarityDataLoader
 from quaterion.dataset.target_table import GroupTable
 from quaterion.loss import SimilarityLoss
 from quaterion.train.checked_batches import CheckedBatches
-from quaterion.train.checks import check_loader, check_model, check_trainer_fits, check_training_targets, loss_of_each
+from quaterion.train.checks import check_devices, check_loader, check_model, check_trainer_fits, check_training_targets, loss_of_each
 from quaterion.train.defaults import trainer_defaults
 from quaterion.train.label_indexes import DataSetLabels
 from quaterion.train.lightning import check_trainer, pl, without_misplaced_warnings
+from quaterion.train.shared_data import SharedData, check_same_data
 from quaterion.train.teachers import bind_teachers, release_teachers
 from quaterion.train.trainable_model import TrainableModel
 from quaterion.utils.progress import progress_bar
+from quaterion.utils.ranks import Ranks
 
 __all__ = ["fit", "prepare_batches"]
 
@@ -53,37 +56,45 @@ def fit(
     if trainer is None:
         trainer = pl.Trainer(**trainer_defaults(trainable_model, train_dataloader))
     check_trainer_fits(trainable_model, trainer)
-    source = _source(
-        trainable_model, trainer.strategy.root_device, show_progress=trainer.progress_bar_callback is not None
-    )
-    # All data sets are read and checked before the first object is encoded: a bad row shows itself at once.
-    train = {name: source.read(loader) for name, loader in train_loaders.items()}
-    validation = {name: source.read(loader) for name, loader in val_loaders.items()}
-    labels = _check_data(trainable_model, losses, train, validation)
-    bind_teachers(trainable_model.loss, [*train_loaders.values(), *val_loaders.values()], source)
-    named = [
-        NamedBatches(name, _batches(source, train_loaders[name], reading, losses[name]))
-        for name, reading in train.items()
-    ]
-    train_batches: Any = named[0] if strategy is None else MultiBatches(named, strategy)
-    overfit = getattr(trainer, "overfit_batches", 0)
-    if overfit:
-        train_batches = _FirstBatches(train_batches, overfit)
-    val_batches = [
-        NamedBatches(name, _batches(source, val_loaders[name], reading, losses[name]))
-        for name, reading in validation.items()
-    ]
-    del train, validation  # their lengths and objects are not needed while the model trains
-    check = None if ckpt_path is None else source.check_encoders
-    trainable_model.start_training(list(train_loaders.values()), labels, check_restored=check)
+    check_devices(trainable_model, trainer, train_loaders)
+
+    def prepare(ranks: Ranks) -> tuple[Any, list[Any]]:
+        """Training and validation batches."""
+        source = _source(
+            trainable_model, trainer.strategy.root_device, show_progress=trainer.progress_bar_callback is not None
+        )
+        source.ranks = ranks
+        drawn = {name: widened(loader, ranks) for name, loader in train_loaders.items()}
+        drawn_val = {name: widened(loader, ranks) for name, loader in val_loaders.items()}
+        # All data sets are read and checked before the first object is encoded: a bad row shows itself at once.
+        train = {name: source.read(loader) for name, loader in drawn.items()}
+        validation = {name: source.read(loader) for name, loader in drawn_val.items()}
+        labels = _check_data(trainable_model, losses, train, validation)
+        check_same_data(source, [*train.values(), *validation.values()])
+        bind_teachers(trainable_model.loss, [*drawn.values(), *drawn_val.values()], source)
+        named = [
+            NamedBatches(name, _batches(source, drawn[name], reading, losses[name])) for name, reading in train.items()
+        ]
+        train_batches: Any = named[0] if strategy is None else MultiBatches(named, strategy, ranks)
+        overfit = getattr(trainer, "overfit_batches", 0)
+        if overfit:
+            train_batches = _FirstBatches(train_batches, overfit)
+        val_batches = [
+            NamedBatches(name, _batches(source, drawn_val[name], reading, losses[name]))
+            for name, reading in validation.items()
+        ]
+        check = None if ckpt_path is None else source.check_encoders
+        trainable_model.start_training(list(train_loaders.values()), labels, check_restored=check)
+        return train_batches, val_batches
+
     try:
+        if trainer.world_size == 1:
+            train_batches, val_batches = prepare(Ranks())
+            given: dict[str, Any] = {"train_dataloaders": train_batches, "val_dataloaders": val_batches or None}
+        else:  # the other processes, with which the cache is filled, do not exist before Lightning starts them
+            given = {"datamodule": SharedData(trainable_model, prepare)}
         with without_misplaced_warnings():
-            trainer.fit(
-                trainable_model,
-                train_batches,
-                val_batches or None,
-                ckpt_path=ckpt_path,
-            )
+            trainer.fit(trainable_model, ckpt_path=ckpt_path, **given)
     finally:
         trainable_model.end_training()
 

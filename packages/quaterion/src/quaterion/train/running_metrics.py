@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 from quaterion.batch import GroupTargets, PairTargets
@@ -12,8 +13,13 @@ from quaterion.eval.attached_metric import AttachedMetric
 from quaterion.eval.base_metric import UnscorableSetError
 from quaterion.eval.pair import PairMetric
 from quaterion.utils.enums import TrainStage
+from quaterion.utils.ranks import Ranks
 
 __all__ = ["MetricValue", "RunningMetrics"]
+
+
+_SAME_EVERYWHERE = {"sync_dist": True, "sync_dist_group": None, "reduce_fx": "mean"}
+"""Options of `LightningModule.log` for a value that all processes have: Lightning wants to be told."""
 
 
 class MetricValue(NamedTuple):
@@ -50,7 +56,13 @@ class RunningMetrics:
         self._running = {key: metrics for key, metrics in self._running.items() if key[0] is not stage}
 
     def update(
-        self, embeddings: Tensor, targets: GroupTargets | PairTargets, stage: TrainStage, data_set: int
+        self,
+        embeddings: Tensor,
+        targets: GroupTargets | PairTargets,
+        stage: TrainStage,
+        data_set: int,
+        *,
+        ranks: Ranks | None = None,
     ) -> list[MetricValue]:
         """Takes in a batch.
 
@@ -59,6 +71,7 @@ class RunningMetrics:
             targets: The batch's targets.
             stage: The stage.
             data_set: Number of the data set.
+            ranks: The processes that have the same embeddings, of which the first one keeps them.
 
         Returns:
             Values of this batch alone, of the metrics that want them (`on_step=True`).
@@ -80,19 +93,30 @@ class RunningMetrics:
                     pass  # a batch may hold no pair of equals; the epoch will
                 else:
                     values.append(MetricValue(name, value, options | {"on_epoch": False}))
-            if _whole_epoch(metric):
+            if _whole_epoch(metric) and (ranks is None or ranks.rank == 0):
                 metric.update(embeddings, **arguments)
         return values
 
-    def evaluate(self, stage: TrainStage) -> Iterator[MetricValue]:
+    def evaluate(self, stage: TrainStage, ranks: Ranks | None = None) -> list[MetricValue]:
         """Values over all objects of an epoch; a metric that cannot be computed is warned of and left out.
 
         Args:
             stage: The stage.
+            ranks: The processes that train together: the first one computes the values and tells the others.
 
-        Yields:
+        Returns:
             Values, named by the data set where there are several.
         """
+        if ranks is None or ranks.size == 1:
+            return list(self._values(stage))
+        values = [
+            # A value is logged once, so that all ways to reduce it are one; and functions do not travel.
+            one._replace(value=torch.as_tensor(one.value).cpu(), options=one.options | _SAME_EVERYWHERE)
+            for one in (self._values(stage) if ranks.rank == 0 else ())
+        ]
+        return ranks.broadcast(values)
+
+    def _values(self, stage: TrainStage) -> Iterator[MetricValue]:
         running = {key: metrics for key, metrics in self._running.items() if key[0] is stage}
         for (_, data_set), metrics in running.items():
             suffix = f"/dataloader_idx_{data_set}" if len(running) > 1 else ""

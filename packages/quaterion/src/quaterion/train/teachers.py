@@ -97,7 +97,11 @@ def _table(
         # The teacher's own model and stores: its vectors are not those that the student is trained on.
         config = CacheConfig(CacheType.CPU)
         own = BatchSource(
-            SimilarityModel({teacher.role: origin}, None), config, source.device, progress=source.progress
+            SimilarityModel({teacher.role: origin}, None),
+            config,
+            source.device,
+            progress=source.progress,
+            ranks=source.ranks,
         )
         reading = own.read(loader)
         if reading is not None:

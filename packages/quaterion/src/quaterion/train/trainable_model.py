@@ -26,6 +26,7 @@ from quaterion.loss import CombinedLoss, SimilarityLoss
 from quaterion.train.chunks import in_chunks
 from quaterion.train.class_weights import trained_class_weights
 from quaterion.train.collapse import CollapseWatch
+from quaterion.train.gathering import gather_embeddings, with_all_targets
 from quaterion.train.label_indexes import DataSetLabels, LabelIndexes
 from quaterion.train.learning_rate import learning_rate_factor
 from quaterion.train.lightning import pl
@@ -35,6 +36,7 @@ from quaterion.train.running_metrics import MetricValue, RunningMetrics
 from quaterion.train.stepping import OwnSteps, logs_every_step, may_step_itself
 from quaterion.train.xbm import CrossBatchMemory, XbmConfig
 from quaterion.utils.enums import TrainStage
+from quaterion.utils.ranks import Ranks
 from quaterion_models import SimilarityModel
 from quaterion_models.encoders import Encoder
 from quaterion_models.heads import EncoderHead
@@ -129,6 +131,7 @@ class TrainableModel(pl.LightningModule, ABC):
         self._check_restored: Callable[[], object] | None = None
         self._validation_total: tuple[Tensor | float, int] = (0.0, 0)
         self._collapse = CollapseWatch(self._loss)
+        self._ranks: Ranks | None = None
         self.loss_by_source = False
         """Whether each data set is trained with the loss of its own name; `fit` sets it."""
         self._xbm_config = self.configure_xbm()
@@ -151,6 +154,13 @@ class TrainableModel(pl.LightningModule, ABC):
         Where each of several data sets has a loss of its own, each has an index of its own in `label_indexes`.
         """
         return self.label_indexes.of(None)
+
+    @property
+    def ranks(self) -> Ranks:
+        """The processes that train or validate this model together; all of them have to ask for the first time."""
+        if self._ranks is None or self._ranks.size != self.trainer.world_size:
+            self._ranks = Ranks.of_process_group() if self.trainer.world_size > 1 else Ranks()
+        return self._ranks
 
     @property
     def has_memory(self) -> bool:
@@ -312,10 +322,12 @@ class TrainableModel(pl.LightningModule, ABC):
         facts = card_of_training(self._loss, self._train_loaders, self._trainer, card=card, comparison=comparison)
         self.model.save(path, card=facts)
 
-    def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Batch:  # noqa: ARG002
-        """Takes the batches of a plain loader too, as `trainer.test(model, loader)` gives them; called by Lightning."""
+    def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Batch:
+        """Takes the batches of a plain loader too, as `trainer.test(model, loader)` gives them, and gives slices of a
+        global batch the targets of the whole; called by Lightning.
+        """  # noqa: D205
         if isinstance(batch, Batch):
-            return batch
+            return with_all_targets(batch, self.ranks) if self.ranks.size > 1 else batch
         ids, objects, labels = batch
         pairs = labels.get("pairs")
         sides = None
@@ -323,7 +335,8 @@ class TrainableModel(pl.LightningModule, ABC):
             sides = ["query"] * len(pairs) + ["document"] * (len(objects) - len(pairs))
         inputs = self.model.get_collate_fn()(objects, sides)
         kind = GroupSimilarityDataLoader if pairs is None else PairsSimilarityDataLoader
-        return Batch(Features({}, inputs["data"], inputs["meta"]), kind.targets(ids, labels))
+        whole = Batch(Features({}, inputs["data"], inputs["meta"]), kind.targets(ids, labels))
+        return self.on_before_batch_transfer(whole, dataloader_idx)
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:  # noqa: ARG002
         """Moves a batch, called by Lightning."""
@@ -426,7 +439,7 @@ class TrainableModel(pl.LightningModule, ABC):
 
     def on_train_epoch_end(self) -> None:
         """Logs the epoch's training metrics."""
-        self._log_metrics(self._metrics.evaluate(TrainStage.TRAIN))
+        self._log_metrics(self._metrics.evaluate(TrainStage.TRAIN, self.ranks))
 
     def on_validation_epoch_end(self) -> None:
         """Logs the validation sets' metrics, and of several sets the mean loss over all their objects; warns once of a
@@ -434,15 +447,15 @@ class TrainableModel(pl.LightningModule, ABC):
         """  # noqa: D205
         # Lightning's sanity check before training sees a few batches, which may hold no pair of equals.
         if not self.trainer.sanity_checking:
-            self._log_metrics(self._metrics.evaluate(TrainStage.VALIDATION))
+            self._log_metrics(self._metrics.evaluate(TrainStage.VALIDATION, self.ranks))
             self._collapse.end_epoch()
         loss, count = self._validation_total
         if count and len(self.trainer.num_val_batches) > 1:
-            self.log("validation_loss", loss / count, prog_bar=True)
+            self.log("validation_loss", loss / count, prog_bar=True, sync_dist=self.ranks.size > 1)
 
     def on_test_epoch_end(self) -> None:
         """Logs the test sets' metrics."""
-        self._log_metrics(self._metrics.evaluate(TrainStage.TEST))
+        self._log_metrics(self._metrics.evaluate(TrainStage.TEST, self.ranks))
 
     def _number_of_steps(self) -> float:
         try:
@@ -481,20 +494,27 @@ class TrainableModel(pl.LightningModule, ABC):
         if stage is TrainStage.TRAIN and self._memory is not None:
             loss = loss + self._memory_loss(self._memory, embeddings, batch.targets)
         if logged:
+            # Equal in all processes, which Lightning is told of the means of an epoch.
+            options: dict[str, Any] = {
+                "batch_size": len(embeddings),
+                "sync_dist": self.ranks.size > 1 and stage is not TrainStage.TRAIN,
+            }
             for name, value in parts.items() if isinstance(self.loss, CombinedLoss) else ():
-                self.log(f"{stage}_loss_{name}", value.detach(), batch_size=len(embeddings))
-            self.log(f"{stage}_loss", loss.detach(), prog_bar=True, batch_size=len(embeddings))
+                self.log(f"{stage}_loss_{name}", value.detach(), **options)
+            self.log(f"{stage}_loss", loss.detach(), prog_bar=True, **options)
         if stage is TrainStage.VALIDATION:
             total, count = self._validation_total
             self._validation_total = total + loss.detach() * len(embeddings), count + len(embeddings)
-            self._collapse.look(embeddings, batch.targets)
+            if self.ranks.rank == 0:
+                self._collapse.look(embeddings, batch.targets)
         self.process_results(
             embeddings=embeddings,
             targets=batch.targets.as_arguments(),
             batch_idx=batch_idx,
             stage=stage,
         )
-        self._log_metrics(self._metrics.update(embeddings.detach(), batch.targets, stage, dataloader_idx))
+        values = self._metrics.update(embeddings.detach(), batch.targets, stage, dataloader_idx, ranks=self.ranks)
+        self._log_metrics(values)
         return loss
 
     def _is_logged(self, batch_idx: int) -> bool:
@@ -512,12 +532,19 @@ class TrainableModel(pl.LightningModule, ABC):
     def _head_and_loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """Embeddings of a batch, and the parts of its loss by name; a loss that is not combined is the part ""."""
         embeddings = self.embed(batch.features)
+        if batch.rows is not None:
+            embeddings = gather_embeddings(embeddings, batch.rows, self._all_gather)
         if not isinstance(self.loss, CombinedLoss):
             return embeddings, {"": self.compute_loss(embeddings, batch.targets)}
         targets = self.loss_targets(batch.targets, batch.source)
         if self.loss_by_source and batch.source is not None:
             return embeddings, {batch.source: self.loss.loss_of(batch.source).compute(embeddings, targets)}
         return embeddings, self.loss.parts(embeddings, targets)
+
+    @torch.compiler.disable
+    def _all_gather(self, embeddings: Tensor) -> Tensor:
+        gathered: Tensor = self.all_gather(embeddings, sync_grads=True)
+        return gathered
 
     def _new_memory(self) -> CrossBatchMemory | None:
         if not isinstance(self._xbm_config, XbmConfig | None):

@@ -1,0 +1,93 @@
+"""The data of a training by several processes, prepared once Lightning has started them all."""
+
+from collections.abc import Callable, Sequence
+from hashlib import blake2b
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from quaterion.cache.prepare import BatchSource
+from quaterion.dataset.reading import SampleReading
+from quaterion.train.lightning import pl
+from quaterion.train.trainable_model import TrainableModel
+from quaterion.utils.ranks import Ranks
+
+__all__ = ["SharedData", "check_same_data"]
+
+
+class SharedData(pl.LightningDataModule):
+    """Gives Lightning the batches of `fit`, of which each process has its slice.
+
+    Args:
+        model: The model to train.
+        prepare: From the processes to the batches of training and validation.
+    """
+
+    def __init__(self, model: TrainableModel, prepare: Callable[[Ranks], tuple[Any, list[Any]]]) -> None:
+        super().__init__()
+        self._model, self._prepare = model, prepare
+        self._train: Any = None
+        self._validation: list[Any] = []
+
+    def setup(self, stage: str) -> None:  # noqa: ARG002 - it is there for `fit` alone
+        """Reads the data sets, fills the caches in shares, and prepares the batches; called by Lightning."""
+        self._train, self._validation = self._prepare(self._model.ranks)
+        ignore_shared_buffers(self._model)
+
+    def train_dataloader(self) -> Any:
+        """Batches of the training set, called by Lightning."""
+        return self._train
+
+    def val_dataloader(self) -> list[Any]:
+        """Batches of the validation sets, called by Lightning."""
+        return self._validation
+
+
+def ignore_shared_buffers(model: TrainableModel) -> None:
+    """Keeps DDP from sending, in every step, what is the same on all processes anyway, and may lie elsewhere.
+
+    Args:
+        model: The model; its memory, labels and teachers' vectors are left alone.
+    """
+    names = [name for name, _ in model.named_buffers() if name.startswith(("_memory.", "label_indexes."))]
+    names += [name for name, _ in model.named_buffers() if name.startswith("_loss.") and ".table." in name]
+    # What torch's own `_set_params_and_buffers_to_ignore_for_model` sets.
+    model._ddp_params_and_buffers_to_ignore = names  # type: ignore[assignment]  # noqa: SLF001
+
+
+def check_same_data(source: BatchSource, readings: Sequence[SampleReading | None]) -> None:
+    """Refuses processes that have read different data, or would cache the vectors of different encoders.
+
+    Args:
+        source: What has read them.
+        readings: What each data set holds.
+
+    Raises:
+        ValueError: Two processes differ.
+    """
+    if source.ranks.size == 1:
+        return
+    about = {f"the weights or settings of the encoder {key!r}": source.fingerprint(key) for key in source.cached}
+    for number, reading in enumerate(readings):
+        if reading is not None and reading.complete:
+            about[f"the data set number {number}"] = _digest(reading)
+    every = source.ranks.gather(about)
+    different = [
+        (what, rank) for rank, other in enumerate(every) for what in about if other.get(what) != every[0].get(what)
+    ]
+    if different:
+        what, rank = different[0]
+        raise ValueError(
+            f"Process {rank} differs from process 0 in {what}. Expected the same in all processes, of which each takes "
+            "its slice: seed whatever is drawn at random (pl.seed_everything), and let no process read a part of its "
+            "own."
+        )
+
+
+def _digest(reading: SampleReading) -> str:
+    digest = blake2b(digest_size=16)
+    for one in (reading.offsets, *reading.table.all(), *reading.keys.values()):
+        array = one.numpy() if isinstance(one, Tensor) else np.asarray(one)
+        digest.update(np.ascontiguousarray(array).data if array.ndim else repr(one).encode())
+    return digest.hexdigest()
