@@ -137,7 +137,7 @@ class Filling:
                 num_workers=self.num_workers,
             )
             with undisturbed_randomness():
-                for inputs, read in _read_ahead(loader):
+                for inputs, read in _read_ahead(loader, min(AHEAD_BATCHES, plan.portion(self.writers))):
                     planned = batches.claimed.pop(0)
                     self._check_same(planned, read)
                     vectors, counts = self._rows(inputs, len(planned))
@@ -274,8 +274,8 @@ class _ClaimedBatches:
                     yield self._numbers.references(ours)
 
 
-def _read_ahead(batches: Iterable[tuple[Any, bytes]]) -> Iterator[tuple[Any, bytes]]:
-    """The same batches, several prepared at a time.
+def _read_ahead(batches: Iterable[tuple[Any, bytes]], most: int) -> Iterator[tuple[Any, bytes]]:
+    """The same batches, several prepared at a time, and no more of them than another process may wait for.
 
     After a forward torch's threads wait for work by spinning, for some milliseconds. A tokenizer that runs between two
     forwards shares the cores with them, and takes several times as long.
@@ -285,7 +285,7 @@ def _read_ahead(batches: Iterable[tuple[Any, bytes]]) -> Iterator[tuple[Any, byt
     for batch in batches:
         ahead.append(batch)
         size += _size(batch[0])
-        if size >= AHEAD_BYTES or len(ahead) == AHEAD_BATCHES:
+        if size >= AHEAD_BYTES or len(ahead) == most:
             yield from ahead
             ahead, size = [], 0
     yield from ahead

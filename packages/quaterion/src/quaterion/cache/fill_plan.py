@@ -30,15 +30,22 @@ class FillPlan:
     def __len__(self) -> int:
         return len(self.objects)
 
+    def portion(self, writers: int = 1) -> int:
+        """Batches in a portion.
+
+        Args:
+            writers: As for `chunks`.
+        """
+        most = SHARD_ROWS if writers == 1 else min(SHARD_ROWS, len(self) // (writers * PORTIONS))
+        return max(1, most // self.batch_size)
+
     def chunks(self, writers: int = 1) -> Iterator[list[NDArray[np.int64]]]:
         """Batches in the portions that a writer claims at a time: whole batches of about one shard.
 
         Args:
             writers: How many are about to share the plan, so that no portion is more than a part of one's share.
         """
-        batches = max(1, SHARD_ROWS // self.batch_size)
-        if writers > 1:
-            batches = min(batches, max(1, len(self) // (self.batch_size * writers * PORTIONS)))
+        batches = self.portion(writers)
         for start in range(0, len(self.objects), batches * self.batch_size):
             portion = self.objects[start : start + batches * self.batch_size]
             yield [portion[i : i + self.batch_size] for i in range(0, len(portion), self.batch_size)]

@@ -76,7 +76,8 @@ class RankSlices(Sampler[list[int]]):
         return len(self._batches)
 
     def __iter__(self) -> Iterator[list[int]]:
-        self.fillers = fillers = deque()  # those of an epoch that was broken off are not asked about any more
+        fillers: deque[bool] = deque()
+        self.fillers = fillers  # those of an epoch that was broken off are not asked about any more
         for batch in self._agreed():
             own = batch[self._ranks.share(len(batch))]
             fillers.append(not len(own))
@@ -132,5 +133,5 @@ def _without_targets(batch: Batch) -> Batch:
     targets = batch.targets
     if isinstance(targets, GroupTargets):
         return batch._replace(targets=GroupTargets(targets.groups[:0]))
-    none = PairTargets(*(tensor[:0] for tensor in targets[:5]), subgroups_used=targets.subgroups_used)
-    return batch._replace(targets=none)
+    pairs, scores, subgroups, ids, negatives = (tensor[:0] for tensor in targets[:5])
+    return batch._replace(targets=PairTargets(pairs, scores, subgroups, ids, negatives, targets.subgroups_used))

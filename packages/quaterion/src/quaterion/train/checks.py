@@ -179,15 +179,14 @@ def check_devices(model: TrainableModel, trainer: pl.Trainer, loaders: Mapping[s
     strategy, size = trainer.strategy, trainer.world_size
     if size == 1:
         return
-    ddp = isinstance(strategy, pl.strategies.DDPStrategy)
-    if not isinstance(strategy, pl.strategies.DDPStrategy | pl.strategies.FSDPStrategy) or isinstance(
-        strategy, pl.strategies.DeepSpeedStrategy
-    ):
+    ddp = isinstance(strategy, pl.strategies.DDPStrategy) and not isinstance(strategy, pl.strategies.DeepSpeedStrategy)
+    if not ddp and not isinstance(strategy, pl.strategies.FSDPStrategy):
         raise ValueError(
             f"The Trainer has {size} processes with {type(strategy).__name__}; Quaterion gathers the batches of "
             "several processes with strategy='ddp' or, for large trained encoders, strategy='fsdp'. Use one of those."
         )
-    if ddp and not strategy._ddp_kwargs.get("find_unused_parameters") and (part := _sometimes_unused(model)):  # noqa: SLF001
+    options = getattr(strategy, "_ddp_kwargs", {})
+    if ddp and not options.get("find_unused_parameters") and (part := _sometimes_unused(model)):
         raise ValueError(
             f"The Trainer's strategy expects every parameter in every step, but those of {part} take part in some "
             "steps only. Use strategy='ddp_find_unused_parameters_true'."

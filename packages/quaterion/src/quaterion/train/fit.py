@@ -18,7 +18,14 @@ from quaterion.dataset.similarity_data_loader import SimilarityDataLoader
 from quaterion.dataset.target_table import GroupTable
 from quaterion.loss import SimilarityLoss
 from quaterion.train.checked_batches import CheckedBatches
-from quaterion.train.checks import check_devices, check_loader, check_model, check_trainer_fits, check_training_targets, loss_of_each
+from quaterion.train.checks import (
+    check_devices,
+    check_loader,
+    check_model,
+    check_trainer_fits,
+    check_training_targets,
+    loss_of_each,
+)
 from quaterion.train.defaults import trainer_defaults
 from quaterion.train.label_indexes import DataSetLabels
 from quaterion.train.lightning import check_trainer, pl, without_misplaced_warnings

@@ -1,7 +1,9 @@
 """One batch out of the slices of several processes: targets in main memory, embeddings with their gradients."""
 
 from collections.abc import Callable
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
@@ -22,18 +24,27 @@ def with_all_targets(batch: Batch, ranks: Ranks) -> Batch:
     Returns:
         The slice with the targets of all slices, and where their rows come from.
     """
-    own = batch.targets
-    # As arrays: a tensor takes ten times as long to pickle.
-    gathered = ranks.gather([one.numpy() if isinstance(one, Tensor) else one for one in own])
-    slices = [type(own)(*(one if one is None or isinstance(one, bool) else torch.from_numpy(one) for one in fields))
-              for fields in gathered]  # fmt: skip
-    places = _places_of_groups(slices) if isinstance(own, GroupTargets) else _places_of_pairs(slices)
+    targets: GroupTargets | PairTargets
+    if isinstance(batch.targets, GroupTargets):
+        groups = [GroupTargets(*fields) for fields in _gathered(batch.targets, ranks)]
+        places = _places_of_groups(groups)
+        targets = GroupTargets(torch.cat([one.groups for one in groups]))
+    else:
+        pairs = [PairTargets(*fields) for fields in _gathered(batch.targets, ranks)]
+        places = _places_of_pairs(pairs)
+        targets = _joined_pairs(pairs, places)
     most = max(map(len, places))
     order = torch.empty(sum(map(len, places)), dtype=torch.int64)
     for rank, place in enumerate(places):
         order[place] = rank * most + torch.arange(len(place))
-    targets = _joined_groups(slices) if isinstance(own, GroupTargets) else _joined_pairs(slices, places)
     return batch._replace(targets=targets, rows=RankRows(own=len(places[ranks.rank]), most=most, order=order))
+
+
+def _gathered(targets: GroupTargets | PairTargets, ranks: Ranks) -> list[list[Any]]:
+    """The fields of all processes' targets."""
+    # As arrays: a tensor takes ten times as long to pickle.
+    every = ranks.gather([one.numpy() if isinstance(one, Tensor) else one for one in targets])
+    return [[torch.from_numpy(one) if isinstance(one, np.ndarray) else one for one in fields] for fields in every]
 
 
 def gather_embeddings(embeddings: Tensor, rows: RankRows, all_gather: Callable[[Tensor], Tensor]) -> Tensor:
@@ -58,20 +69,16 @@ def gather_embeddings(embeddings: Tensor, rows: RankRows, all_gather: Callable[[
 def _places_of_groups(slices: list[GroupTargets]) -> list[Tensor]:
     """Where in the global batch the rows of each slice stand."""
     rows = torch.arange(sum(len(one.groups) for one in slices))
-    return list(rows.split([len(one.groups) for one in slices]))
+    return list(torch.split(rows, [len(one.groups) for one in slices]))
 
 
 def _places_of_pairs(slices: list[PairTargets]) -> list[Tensor]:
     """Where the rows of each slice stand: all anchors come first, then all partners, then all negatives."""
     pairs = [len(one.scores) for one in slices]
     negatives = [len(one.ids) - 2 * count for one, count in zip(slices, pairs, strict=True)]
-    parts = torch.arange(2 * sum(pairs) + sum(negatives)).split([*pairs, *pairs, *negatives])
+    parts = torch.split(torch.arange(2 * sum(pairs) + sum(negatives)), [*pairs, *pairs, *negatives])
     count = len(slices)
     return [torch.cat(parts[rank::count]) for rank in range(count)]
-
-
-def _joined_groups(slices: list[GroupTargets]) -> GroupTargets:
-    return GroupTargets(torch.cat([one.groups for one in slices]))
 
 
 def _joined_pairs(slices: list[PairTargets], places: list[Tensor]) -> PairTargets:

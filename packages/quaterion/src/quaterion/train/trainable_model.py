@@ -541,10 +541,10 @@ class TrainableModel(pl.LightningModule, ABC):
             return embeddings, {batch.source: self.loss.loss_of(batch.source).compute(embeddings, targets)}
         return embeddings, self.loss.parts(embeddings, targets)
 
-    @torch.compiler.disable
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def _all_gather(self, embeddings: Tensor) -> Tensor:
-        gathered: Tensor = self.all_gather(embeddings, sync_grads=True)
-        return gathered
+        gathered: Any = self.all_gather(embeddings, sync_grads=True)
+        return gathered  # type: ignore[no-any-return]
 
     def _new_memory(self) -> CrossBatchMemory | None:
         if not isinstance(self._xbm_config, XbmConfig | None):
