@@ -185,6 +185,12 @@ def check_devices(model: TrainableModel, trainer: pl.Trainer, loaders: Mapping[s
             f"The Trainer has {size} processes with {type(strategy).__name__}; Quaterion gathers the batches of "
             "several processes with strategy='ddp' or, for large trained encoders, strategy='fsdp'. Use one of those."
         )
+    method = getattr(strategy, "_start_method", "popen")
+    if method != "popen":
+        raise ValueError(
+            f"The Trainer's strategy starts its processes by {method!r}, which would have to copy model and data into "
+            "them. Use strategy='ddp' in a program, which each process runs from its beginning."
+        )
     options = getattr(strategy, "_ddp_kwargs", {})
     if ddp and not options.get("find_unused_parameters") and (part := _sometimes_unused(model)):
         raise ValueError(

@@ -21,7 +21,11 @@ def without_misplaced_warnings() -> Iterator[None]:
         warnings.filterwarnings("ignore", message="You defined a `validation_step` but have no `val_dataloader`")
         # Frozen encoders stay in eval mode.
         warnings.filterwarnings("ignore", message=r"Found \d+ module\(s\) in eval mode")
+        # Several processes get their data from a data module of ours, which may have no validation data.
+        warnings.filterwarnings("ignore", message=r"You have overridden `\w+` in `LightningModule` but")
+        warnings.filterwarnings("ignore", message="Total length of `list` across ranks is zero")
         # Its own code, on today's torch.
+        warnings.filterwarnings("ignore", message="torch.distributed.nn.functional.all_gather is deprecated")
         warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
         yield
 
