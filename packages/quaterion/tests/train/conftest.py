@@ -16,6 +16,8 @@ from quaterion_models.heads import SkipConnectionHead
 
 SIZE = 8
 
+collect_ignore = ["several_devices_resume.py"]  # a program, which finds its neighbour only when it is run
+
 
 class LinearEncoder(Encoder):
     """Vectors of numbers through a layer with dropout; counts the objects that it encodes."""
