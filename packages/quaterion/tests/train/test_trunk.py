@@ -137,3 +137,13 @@ def test_a_checkpoint_holds_what_is_trained_and_a_training_goes_on_from_it(make_
     torch.testing.assert_close(
         torch.tensor(other.model.encode(TEXTS)), torch.tensor(model.model.encode(TEXTS)), atol=1e-6, rtol=0
     )
+
+
+def test_a_frozen_copy_of_a_partly_trained_encoder_has_its_vectors(minilm_folder, tmp_path):
+    encoder = SentenceTransformerEncoder(minilm_folder, trainable_layers=1)
+    with torch.no_grad():
+        next(one for one in encoder.parameters() if one.requires_grad).mul_(1.1)
+    batch = encoder.get_collate_fn()(["one text", "another text, longer"])
+    copied = encoder.frozen_copy(tmp_path / "copy")
+    assert not copied.trainable
+    torch.testing.assert_close(copied(batch), encoder.eval()(batch), rtol=1e-5, atol=1e-6)

@@ -155,7 +155,9 @@ def frozen_copy(encoder: _P, folder: Path) -> _P:
     merged = copy.deepcopy(encoder)
     merged.merge_adapters()
     merged.write_model(merged.loaded(), folder)
-    return type(encoder)(str(folder), **merged.settings).to(encoder.module_dtype)
+    settings: dict[str, Any] = {**merged.settings}
+    settings.pop("trainable_layers", None)
+    return type(encoder)(str(folder), **settings).to(encoder.module_dtype)
 
 
 def _weights(encoder: PretrainedEncoder) -> Any:

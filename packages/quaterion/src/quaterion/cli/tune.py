@@ -79,6 +79,14 @@ def tune(
         typer.Option(help="Time for the search, such as 60s or 10m; encoding comes on top.", rich_help_panel=SEARCH),
     ] = "30s",
     trials: Annotated[int, typer.Option(min=1, help="Candidates for each encoder.", rich_help_panel=SEARCH)] = 24,
+    unfreeze: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="Top layers of the encoder trained too, under the best head; minutes on top of the budget.",
+            rich_help_panel=SEARCH,
+        ),
+    ] = 0,
     seed: Annotated[int, typer.Option(min=0, help="Seed of all that is drawn.", rich_help_panel=SEARCH)] = 0,
     cache: Annotated[
         Path | None,
@@ -138,6 +146,7 @@ def tune(
                 **options,
                 budget=budget,
                 trials=trials,
+                unfreeze=unfreeze,
                 out=out,
                 cache=cache,
                 progress=progress_bar,

@@ -38,6 +38,7 @@ class RecipeModel(TrainableModel):
     ) -> None:
         self._recipe, self._encoders, self._num_groups, self._cache = recipe, dict(encoders), num_groups, cache
         self.lr, self.weight_decay = recipe.lr, recipe.weight_decay
+        self.encoder_lr = recipe.encoder_lr if recipe.trainable_layers else None
         self.warmup_steps, self.lr_schedule = warmup_steps(recipe, steps), "cosine"
         super().__init__()
 

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from quaterion.tuning.decision import gain_over
@@ -12,11 +13,14 @@ from quaterion.tuning.recipe import Recipe
 from quaterion.tuning.scoring import Score, mean_choice
 from quaterion.tuning.search import Trial, score_on, train_on
 from quaterion.tuning.task import TuningTask
+from quaterion.tuning.unfreezing import Unfreezing, unfrozen_recipe
 from quaterion.tuning.vectors import SampleVectors
 
 __all__ = ["FINALISTS", "Contender", "Finals"]
 
 FINALISTS = 3
+UNFROZEN = -1
+"""Number of the candidate whose layers are trained, which no search has tried."""
 
 
 @dataclass(frozen=True)
@@ -42,11 +46,15 @@ class Finals:
         task: The data.
         deadline: When to stop with what there is, on the clock of `time.monotonic`.
         tell: Called with the trial of each contender when it is scored.
+        unfreeze: Top layers of the encoders that are trained, too, under the best recipe, where that is better still.
+        cache: Folder of what the frozen layers give; None for memory.
     """
 
     task: TuningTask
     deadline: float
     tell: Callable[[Trial], object]
+    unfreeze: int = 0
+    cache: Path | None = None
 
     def decide(
         self, untouched: Contender, finalists: Sequence[Contender], classifier: Contender | None = None
@@ -89,10 +97,33 @@ class Finals:
         if best is None:
             return before
         gain = gain_over(plain, best_scores, metric=self.task.metric, comparisons=scored, seed=self.task.seed)
-        if gain.real or classifier is None:
-            return replace(best if gain.real else before, gain=gain, notes=notes)
-        outcome, scores = self.score(classifier)
-        return replace(outcome if mean_choice(scores) > mean_choice(plain) else before, gain=gain, notes=notes)
+        chosen, chosen_scores = (best, best_scores) if gain.real else (before, plain)
+        if classifier is not None and not gain.real:
+            outcome, scores = self.score(classifier)
+            if mean_choice(scores) > mean_choice(plain):
+                chosen, chosen_scores = outcome, scores
+        if self.unfreeze and not notes:
+            outcome, scores = self.score(self._unfrozen(best))
+            after = gain_over(plain, scores, metric=self.task.metric, comparisons=scored + 1, seed=self.task.seed)
+            further = gain_over(chosen_scores, scores, metric=self.task.metric, seed=self.task.seed)
+            if after.real and further.real:
+                chosen, gain = outcome, after
+        return replace(chosen, gain=gain, notes=notes)
+
+    def _unfrozen(self, best: Outcome) -> Contender:
+        """The best recipe with layers of the encoders trained, too."""
+        recipe = unfrozen_recipe(best.recipe, self.unfreeze, len(self.task.to_learn_from(best.recipe)))
+        trial = Trial(UNFROZEN, recipe, best.choice.name, 1.0, [], 0.0)
+        return Contender(best.choice, best.vectors, trial)
+
+    def unfreezing(self, choice: EncoderChoice, vectors: SampleVectors) -> Unfreezing:
+        """What trains layers of encoders.
+
+        Args:
+            choice: The encoders.
+            vectors: What encodes with them as they are.
+        """
+        return Unfreezing(choice, vectors, self.cache)
 
     def score(self, contender: Contender) -> tuple[Outcome, list[Score]]:
         """Trains a contender's recipe on each part, and scores it on what the part holds out.
@@ -119,4 +150,9 @@ class Finals:
             recipe: The recipe.
         """
         folds = self.task.check_folds(vectors)
+        if recipe.trainable_layers:
+            unfreezing = self.unfreezing(choice, vectors)
+            trained = [unfreezing.train_on(recipe, fold) for fold in folds]
+            folds, heads = [fold for fold, _ in trained], [head for _, head in trained]
+            return Outcome(choice, vectors, recipe, [], None, [], folds, heads, unfreezing)
         return Outcome(choice, vectors, recipe, [], None, [], folds, [train_on(recipe, fold) for fold in folds])

@@ -7,6 +7,7 @@ from quaterion.tuning.encoders import EncoderChoice
 from quaterion.tuning.recipe import Recipe
 from quaterion.tuning.search import Fold, Trial
 from quaterion.tuning.training import TrainedHead
+from quaterion.tuning.unfreezing import Unfreezing
 from quaterion.tuning.vectors import SampleVectors
 
 __all__ = ["Outcome"]
@@ -25,6 +26,7 @@ class Outcome:
         notes: Why the search ended early, and the like.
         folds: Parts of the data that the recipe was compared on; together they hold out everything once.
         heads: The recipe's head for each of these folds.
+        unfreezing: What trains the encoders' top layers, where the recipe does.
     """
 
     choice: EncoderChoice
@@ -35,3 +37,4 @@ class Outcome:
     notes: list[str]
     folds: list[Fold]
     heads: list[TrainedHead]
+    unfreezing: Unfreezing | None = None

@@ -40,7 +40,7 @@ steps = {epochs} * math.ceil(len(samples) / {batch_size})
 
 class Model(TrainableModel):
     lr, weight_decay, lr_schedule, warmup_steps = {lr}, {weight_decay}, "cosine", {warmup}
-
+{encoder_lr}
     def configure_encoders(self):
         return {encoders}
 
@@ -90,6 +90,7 @@ def program_of(recipe: Recipe, *, encoders: Mapping[str, str], data: str, pairs:
         loss_imports=", ".join(losses),
         head_imports=", ".join(heads),
         data=data,
+        encoder_lr=f"    encoder_lr = {recipe.encoder_lr}\n" if recipe.trainable_layers else "",
         names=", *data.group_names" if recipe.group_names else "",
         epochs=recipe.epochs,
         batch_size=recipe.batch_size,

@@ -58,7 +58,7 @@ class Provenance:
             pairs: Whether the data are pairs.
         """
         data = arguments_of(self._plain_reading(), _plain(_found(self.data))) if self.repeatable else "..."
-        encoders = {name: _expression(encoder) for name, encoder in choice.encoders.items()}
+        encoders = {name: _expression(encoder, recipe.trainable_layers) for name, encoder in choice.encoders.items()}
         cache = None if self.cache is None else _plain(_found(self.cache))
         return program_of(recipe, encoders=encoders, data=data, pairs=pairs, cache=cache)
 
@@ -153,10 +153,11 @@ def _found(path: Any) -> Any:
     return path if path is None else Path(path).absolute()
 
 
-def _expression(encoder: Any) -> str:
+def _expression(encoder: Any, trainable_layers: int) -> str:
     """Python that builds an encoder; one that was passed as an object can only be named."""
     if isinstance(encoder, PretrainedEncoder):
         usual = {name: one.default for name, one in inspect.signature(type(encoder)).parameters.items()}
-        changed = {name: value for name, value in encoder.settings.items() if value != usual.get(name, value)}
+        settings = {**encoder.settings, **({"trainable_layers": trainable_layers} if trainable_layers else {})}
+        changed = {name: value for name, value in settings.items() if value != usual.get(name, value)}
         return f"{type(encoder).__name__}({arguments_of(changed, str(encoder.folder.absolute()))})"
     return f"{type(encoder).__name__}(...)"

@@ -67,6 +67,8 @@ class Recipe:
         batch_size: Samples in a batch.
         seed: Seed of the head's weights and of the order of batches.
         group_names: Names of groups, read as texts, are labelled examples, too.
+        trainable_layers: Top layers of each encoder that are trained along with the head.
+        encoder_lr: Learning rate of these layers.
 
     Raises:
         ValueError: A head or a loss is not known, or a number is out of range.
@@ -89,25 +91,28 @@ class Recipe:
     batch_size: int = 512
     seed: int = 0
     group_names: bool = False
+    trainable_layers: int = 0
+    encoder_lr: float = 5e-5
 
     def __post_init__(self) -> None:
         _check_part(self.head, "head", HEADS, heads)
         for part in self.losses:
             _check_part(part, "loss", LOSSES, losses)
-        limits = {"lr": (0, 1e3), "weight_decay": (0, 1e3), "warmup": (0, 1)}
+        limits = {"lr": (0, 1e3), "weight_decay": (0, 1e3), "warmup": (0, 1), "encoder_lr": (0, 1e3)}
         for name, (low, high) in limits.items():
             if not low <= getattr(self, name) <= high:
                 raise ValueError(
                     f"{name}={getattr(self, name)!r} in the recipe; expected a number from {low} to {high:g}."
                 )
-        for name in ("epochs", "batch_size"):
-            if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)!r} in the recipe; expected a whole number, 1 or more.")
+        for name, least in {"epochs": 1, "batch_size": 1, "trainable_layers": 0}.items():
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < least:
+                raise ValueError(f"{name}={value!r} in the recipe; expected a whole number, {least} or more.")
 
     @property
     def untouched(self) -> bool:
         """Whether embeddings are the encoder's own vectors: nothing is trained, or class weights only."""
-        return self.head.type == "EmptyHead" and not self.two_sided
+        return self.head.type == "EmptyHead" and not self.two_sided and not self.trainable_layers
 
     def build_head(self, size: int) -> EncoderHead:
         """Builds the head.
@@ -148,11 +153,12 @@ class Recipe:
     def describe(self) -> str:
         """The recipe in one line, for tables."""
         names = ", group names as examples" if self.group_names else ""
+        layers = f", top {self.trainable_layers} layers trained" if self.trainable_layers else ""
         if not self.losses:
             return f"untouched encoder{names}"
-        head = "no head" if self.untouched else _short(self.head)
+        head = "no head" if self.head.type == "EmptyHead" else _short(self.head)
         sides = " for each side" if self.two_sided else ""
-        return f"{head}{sides}, {' + '.join(_short(part) for part in self.losses)}{names}"
+        return f"{head}{sides}, {' + '.join(_short(part) for part in self.losses)}{names}{layers}"
 
     def settings(self) -> str:
         """Settings of the optimizer in one line, for tables."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from quaterion.cache.embedding_store import EmbeddingStore
-from quaterion.eval.embedded_model import embedded_model, without_head
+from quaterion.eval.embedded_model import embedded_model
 from quaterion.eval.report import Report
 from quaterion.tuning.counted import counted
 from quaterion.tuning.decision import Gain
@@ -31,9 +31,9 @@ from quaterion.tuning.recipe import Recipe
 from quaterion.tuning.scoring import score_head
 from quaterion.tuning.search import Trial
 from quaterion.tuning.task import TuningTask
-from quaterion.tuning.training import TrainedHead
+from quaterion.tuning.training import TrainedHead, untouched_head
+from quaterion.tuning.vectors import SampleVectors
 from quaterion_models import SimilarityModel
-from quaterion_models.heads import EmptyHead
 from quaterion_models.saving.files import ModelFolderError
 from quaterion_models.saving.model_card import CardData, CardMetric, ModelCard
 from quaterion_models.saving.model_folder import is_model_folder
@@ -67,6 +67,7 @@ class TuneResult:
         program: A Python program that trains the same with `TrainableModel`.
         recipe_file: Text of a file that `quaterion tune --recipe` trains the same from.
         seconds: What everything took.
+        untouched: The encoders as they were.
         stores: Vectors of all objects by encoder, which the report is made from.
     """
 
@@ -86,6 +87,7 @@ class TuneResult:
     program: str
     recipe_file: str
     seconds: float
+    untouched: SimilarityModel = field(repr=False)
     stores: dict[str, EmbeddingStore] = field(default_factory=dict, repr=False)
 
     @property
@@ -99,8 +101,10 @@ class TuneResult:
         """The report of the model on the test set, or on the training data where there is none."""
         samples = self.task.data.test or self.task.everything()
         stores = dict(self.stores)
-        before = without_head(self.model)
-        models = [embedded_model(one, samples, stores=stores) for one in (self.model, before)]
+        models = [
+            embedded_model(self.model, samples, stores=stores),
+            embedded_model(self.untouched, samples, stores=None if self.recipe.trainable_layers else stores),
+        ]
         part = "the test set" if self.task.data.test else "its own training data, which says little"
         title = f"{self.encoder} with {self.recipe.describe()}, on {part}"
         return Report(models[0], samples, before=models[1] if self.improved else None, title=title, log_progress=False)
@@ -159,20 +163,24 @@ def finish(
         started: When it began, on the clock of `time.monotonic`.
     """
     recipe, encoders = outcome.recipe, outcome.choice.encoders
-    if recipe.losses:
+    vectors = outcome.vectors
+    if outcome.unfreezing is not None:
+        encoders, trained = outcome.unfreezing.train(recipe, task.to_learn_from(recipe))
+        vectors = outcome.unfreezing.vectors_of(encoders)
+    elif recipe.losses:
         trained = trained_head_of(
             fit_recipe(
                 recipe, encoders, task.to_learn_from(recipe), cache=provenance.cache, stores=outcome.vectors.stores
             )
         )
     else:
-        trained = TrainedHead(EmptyHead(outcome.vectors.size).eval(), None)
+        trained = untouched_head(outcome.vectors.size)
     model = servable_model(encoders, trained)
     classifies = task.kind == "groups" and not task.unseen_groups
     calibrated = calibrated_settings(outcome) if classifies else None
     classifier = None
     if calibrated is not None:
-        examples = outcome.vectors.encode(task.to_learn_from(recipe))
+        examples = vectors.encode(task.to_learn_from(recipe))
         classifier = classifier_of(model, examples, calibrated.settings)
     result = TuneResult(
         model=model,
@@ -180,7 +188,7 @@ def finish(
         encoder=outcome.choice.name,
         improved=not recipe.untouched if outcome.gain is None else outcome.gain.real,
         gain=outcome.gain,
-        test=_test(task, outcome, trained, classifier),
+        test=_test(task, outcome, vectors, trained, classifier),
         classifier=classifier,
         matcher=matcher_of(model, outcome) if task.kind == "match pairs" else None,
         calibrated=calibrated,
@@ -191,7 +199,8 @@ def finish(
         program=provenance.program(recipe, outcome.choice, pairs=task.data.form != "groups"),
         recipe_file=provenance.recipe_file(recipe, outcome.choice),
         seconds=time.monotonic() - started,
-        stores=outcome.vectors.stores,
+        untouched=servable_model(outcome.choice.encoders, untouched_head(outcome.vectors.size)),
+        stores=vectors.stores,
     )
     if out is not None:
         save_result(result, out)
@@ -199,24 +208,28 @@ def finish(
 
 
 def _test(
-    task: TuningTask, outcome: Outcome, trained: TrainedHead, classifier: "Classifier | None"
+    task: TuningTask,
+    outcome: Outcome,
+    tuned: SampleVectors,
+    trained: TrainedHead,
+    classifier: "Classifier | None",
 ) -> Measurement | None:
     samples = task.data.test
     if not samples:
         return None
-    vectors, untouched = outcome.vectors, TrainedHead(EmptyHead(outcome.vectors.size).eval(), None)
+    vectors, untouched = outcome.vectors, untouched_head(outcome.vectors.size)
     if classifier is not None:
-        held_out, labels = vectors.encode(samples), [sample.group for sample in samples]
+        labels = [sample.group for sample in samples]
         plain_model = servable_model(outcome.choice.encoders, untouched)
         plain = classifier_of(plain_model, vectors.encode(task.everything()), default_settings())
         scores = [
-            of_correct(is_correct(one, held_out.embed(one.model.required_head())[0].cpu(), labels))
-            for one in (plain, classifier)
+            of_correct(is_correct(one, those.encode(samples).embed(one.model.required_head())[0].cpu(), labels))
+            for one, those in ((plain, vectors), (classifier, tuned))
         ]
     else:
         scores = []
-        for head, two_sided in ((untouched, False), (trained, outcome.recipe.two_sided)):
-            parts = [vectors.encode(part, two_sided=two_sided) for part in (task.everything(), samples)]
+        for head, those, two_sided in ((untouched, vectors, False), (trained, tuned, outcome.recipe.two_sided)):
+            parts = [those.encode(part, two_sided=two_sided) for part in (task.everything(), samples)]
             scores.append(score_head(head, parts[0], parts[1], metric=task.metric, unseen=task.unseen_groups))
     return measured(task.metric, *scores, seed=task.seed)
 

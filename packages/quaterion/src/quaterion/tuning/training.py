@@ -12,7 +12,7 @@ from quaterion.train.learning_rate import learning_rate_factor
 from quaterion.tuning.recipe import Recipe
 from quaterion.tuning.vectors import EncodedSamples, joined
 from quaterion_models.class_weights import ClassWeights
-from quaterion_models.heads import EncoderHead
+from quaterion_models.heads import EmptyHead, EncoderHead
 
 __all__ = ["TrainedHead", "train_head"]
 
@@ -28,6 +28,15 @@ class TrainedHead:
 
     head: EncoderHead
     class_weights: ClassWeights | None
+
+
+def untouched_head(size: int) -> TrainedHead:
+    """The head that leaves vectors as they are.
+
+    Args:
+        size: Length of the vectors.
+    """
+    return TrainedHead(EmptyHead(size).eval(), None)
 
 
 def train_head(

@@ -24,6 +24,7 @@ from quaterion.tuning.result import TuneResult, check_out, finish
 from quaterion.tuning.search import Fold, Search, Trial
 from quaterion.tuning.space import candidates
 from quaterion.tuning.task import TuningTask
+from quaterion.tuning.unfreezing import Unfreezing
 from quaterion.tuning.vectors import SampleVectors
 
 __all__ = ["tune"]
@@ -54,6 +55,7 @@ def tune(
     budget: str | float = "30s",
     trials: int = 24,
     recipe: Recipe | None = None,
+    unfreeze: int = 0,
     out: str | Path | None = None,
     cache: str | Path | None = None,
     device: str | torch.device | None = None,
@@ -88,6 +90,8 @@ def tune(
         budget: Time for the search, such as "60s" or "10m"; encoding and the final training come on top.
         trials: Recipes to try, for each encoder.
         recipe: Train this recipe and search nothing.
+        unfreeze: Top layers of each encoder that are trained along with the best head, over cached states of the layers
+            below. It costs minutes, which come on top of the budget, and is the result where it is better still.
         out: Folder for the result; None to keep it in memory. What a stopped search goes on from lies beside it.
         cache: Folder that keeps the encoders' vectors; None for one beside `out`, or for memory.
         device: Where to encode and train; None for a GPU where there is one.
@@ -114,6 +118,8 @@ def tune(
     seconds, started = seconds_of(budget), time.monotonic()
     if trials < 1:
         raise ValueError(f"trials={trials}; expected 1 or more.")
+    if unfreeze < 0:
+        raise ValueError(f"unfreeze={unfreeze}; expected a number of layers, 0 or more.")
     if out is not None:
         check_out(Path(out))
     reading = {
@@ -145,9 +151,12 @@ def tune(
         device=torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu")),
         progress=progress,
         on_trial=on_trial,
+        unfreeze=unfreeze,
     )
     found = run.search(seconds, trials) if recipe is None else run.take(recipe)
-    provenance = Provenance(data, reading, {"budget": budget, "trials": trials, "seed": seed}, run.cache)
+    provenance = Provenance(
+        data, reading, {"budget": budget, "trials": trials, "unfreeze": unfreeze, "seed": seed}, run.cache
+    )
     return finish(run.task, found, provenance, out=None if out is None else Path(out), started=started)
 
 
@@ -162,11 +171,12 @@ class _Run:
     device: torch.device
     progress: Progress | None
     on_trial: Tell
+    unfreeze: int
     trials: list[Trial] = field(default_factory=list)
 
     def take(self, recipe: Recipe) -> Outcome:
         """Takes a recipe as it is."""
-        finals = Finals(self.task, time.monotonic(), self._finish_trial)
+        finals = Finals(self.task, time.monotonic(), self._finish_trial, cache=self.cache)
         return finals.outcome(self.choices[-1], self._vectors(self.choices[-1]), recipe)
 
     def search(self, seconds: float, count: int) -> Outcome:
@@ -177,6 +187,8 @@ class _Run:
         try:
             for place, choice in enumerate(self.choices):
                 vectors = self._vectors(choice)
+                if self.unfreeze:
+                    Unfreezing(choice, vectors, self.cache).check(self.unfreeze)
                 folds = self.task.search_folds(vectors)
                 if not folds or not self.task.check_folds(vectors):
                     return self._nothing_to_choose_by(choice, vectors)
@@ -239,14 +251,15 @@ class _Run:
         as_they_are = [(vectors, one.untouched) for _, vectors, one in searches]
         untouched = [one for one in contenders if (one.vectors, one.trial.recipe) in as_they_are]
         tried = [one for one in contenders if one.trial.recipe.losses]
-        finals = Finals(self.task, deadline, self._finish_trial)
+        finals = Finals(self.task, deadline, self._finish_trial, self.unfreeze, self.cache)
         best_untouched = max(untouched, key=lambda one: one.trial.choice)
         finalists = sorted(tried, key=lambda one: (-one.trial.share, -one.trial.choice))[:FINALISTS]
         own = [one for one in tried if one.trial.recipe.untouched and one.vectors is best_untouched.vectors]
         return finals.decide(best_untouched, finalists, own[0] if own else None)
 
     def _finish_trial(self, trial: Trial) -> None:
-        self.trials = [trial if one.number == trial.number else one for one in self.trials]
+        others = [one for one in self.trials if one.number != trial.number]
+        self.trials = sorted([*others, trial], key=lambda one: one.number)
         self.on_trial(self.trials)
 
     def _nothing_to_choose_by(self, choice: EncoderChoice, vectors: SampleVectors) -> Outcome:

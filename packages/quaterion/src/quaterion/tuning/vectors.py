@@ -53,7 +53,7 @@ class SampleVectors:
                 "once. Give a frozen encoder (trainable=False), or train with TrainableModel and Quaterion.fit."
             )
         self.encoders = dict(encoders)
-        self.device = device
+        self.device, self.progress = device, progress
         self.size = SimilarityModel.get_encoders_output_size(self.encoders)
         self._stores: dict[str, EmbeddingStore] = {}
         sides: dict[str, EncoderHead] = {QUERY: EmptyHead(self.size), DOCUMENT: EmptyHead(self.size)}

@@ -1,0 +1,136 @@
+"""Training the top layers of the encoders along with a head: a head alone rearranges only what vectors hold."""
+
+import math
+import shutil
+import tempfile
+import weakref
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from quaterion.cache.embedding_store import EmbeddingStore
+from quaterion.tuning.encoders import EncoderChoice
+from quaterion.tuning.final import fit_recipe, trained_head_of
+from quaterion.tuning.recipe import Recipe
+from quaterion.tuning.search import Fold
+from quaterion.tuning.training import TrainedHead
+from quaterion.tuning.vectors import SampleVectors
+from quaterion_models.encoders import Encoder
+from quaterion_models.encoders.pretrained_encoder import PretrainedEncoder
+
+__all__ = ["Unfreezing", "unfrozen_recipe"]
+
+LAYERS = "trainable_layers"
+BATCH_SIZE, EPOCHS, LEAST_STEPS = 64, 3, 120
+"""The usual training of a transformer: small batches and few epochs, but some steps."""
+
+
+def unfrozen_recipe(recipe: Recipe, layers: int, num_samples: int) -> Recipe:
+    """A recipe by which top layers are trained, too.
+
+    Args:
+        recipe: The recipe of a head.
+        layers: Layers of each encoder.
+        num_samples: Samples to learn from.
+    """
+    batch_size = min(recipe.batch_size, BATCH_SIZE)
+    epochs = max(EPOCHS, math.ceil(LEAST_STEPS / math.ceil(num_samples / batch_size)))
+    return replace(recipe, trainable_layers=layers, batch_size=batch_size, epochs=epochs)
+
+
+@dataclass
+class Unfreezing:
+    """Trains encoders whose lower layers are frozen, and runs them once for all samples.
+
+    Args:
+        choice: The encoders as they are.
+        vectors: What encodes with them: where trainings run, and where vectors are kept.
+        cache: Folder of what the frozen layers give; None for memory.
+
+    Raises:
+        ValueError: An encoder has no layers that could be trained.
+    """
+
+    choice: EncoderChoice
+    vectors: SampleVectors
+    cache: Path | None
+
+    def __post_init__(self) -> None:
+        self._stores: dict[str, EmbeddingStore] = {}
+        for name, encoder in self.choice.encoders.items():
+            if not isinstance(encoder, PretrainedEncoder) or LAYERS not in encoder.SETTINGS:
+                raise ValueError(
+                    f"The encoder {name!r} is a {type(encoder).__name__}, whose layers cannot be trained one by one; "
+                    "expected a SentenceTransformerEncoder or a TransformersEncoder. Leave out unfreeze (--unfreeze)."
+                )
+
+    def check(self, layers: int) -> None:
+        """Finds out before any work whether that many layers can be trained.
+
+        Args:
+            layers: Layers of each encoder.
+
+        Raises:
+            ValueError: A model has fewer, or cannot be divided.
+        """
+        self._encoders(layers)
+
+    def train(self, recipe: Recipe, samples: list[Any]) -> tuple[dict[str, Encoder], TrainedHead]:
+        """Trains by `Quaterion.fit`.
+
+        Args:
+            recipe: The recipe.
+            samples: What to learn from.
+
+        Returns:
+            The encoders, frozen again, and the head.
+        """
+        with torch.random.fork_rng(devices=[]):
+            model = fit_recipe(
+                recipe, self._encoders(recipe.trainable_layers), samples, cache=self.cache, stores=self._stores
+            )
+        self._stores.update(model.embedding_stores)  # the frozen layers run once for all trainings
+        return {name: _frozen(encoder) for name, encoder in model.model.encoders.items()}, trained_head_of(model)
+
+    def train_on(self, recipe: Recipe, fold: Fold) -> tuple[Fold, TrainedHead]:
+        """Trains on the part of a fold that is to learn from.
+
+        Args:
+            recipe: The recipe.
+            fold: Both parts.
+
+        Returns:
+            The same parts, encoded by the trained encoders, and the head.
+        """
+        samples = [*fold.train, *(fold.names if recipe.group_names else ())]
+        encoders, head = self.train(recipe, samples)
+        trained = replace(fold, vectors=self.vectors_of(encoders), _encoded={})
+        trained.encoded(recipe)
+        return trained, head
+
+    def vectors_of(self, encoders: Mapping[str, Encoder]) -> SampleVectors:
+        """What encodes with trained encoders, and keeps nothing on disk.
+
+        Args:
+            encoders: The encoders, frozen.
+        """
+        return SampleVectors(encoders, cache=None, device=self.vectors.device, progress=self.vectors.progress)
+
+    def _encoders(self, layers: int) -> dict[str, Encoder]:
+        return {name: _unfrozen(encoder, layers) for name, encoder in self.choice.encoders.items()}
+
+
+def _unfrozen(encoder: Any, layers: int) -> Encoder:
+    made: Encoder = type(encoder)(encoder.folder, **{**encoder.settings, LAYERS: layers})
+    return made
+
+
+def _frozen(encoder: Any) -> Encoder:
+    """A frozen copy, whose files are gone with it: it reads them when it is first used."""
+    folder = tempfile.mkdtemp(prefix="quaterion-encoder-")
+    frozen: Encoder = encoder.frozen_copy(folder)
+    weakref.finalize(frozen, shutil.rmtree, folder, ignore_errors=True)
+    return frozen
