@@ -54,6 +54,30 @@ def test_a_saved_encoder_has_its_base_and_its_adapters(kind, minilm_folder, tmp_
     assert np.array_equal(encode(loaded), encode(encoder))
 
 
+@pytest.mark.parametrize("options", [True, {"r": 4, "use_dora": True}])
+def test_a_state_holds_the_adapters_alone_and_loads_strictly(options, minilm_folder):
+    encoder = trained(SentenceTransformerEncoder, minilm_folder, options)
+    expected = encode(encoder)
+    model = SimilarityModel(encoder.requires_grad_(False), EmptyHead(384))  # frozen for serving: still adapters
+    state = model.state_dict()
+    assert state and all(".lora_" in name for name in state)
+    other = SimilarityModel(SentenceTransformerEncoder(minilm_folder, lora=options), EmptyHead(384))
+    other.load_state_dict(state)
+    assert np.array_equal(other.encode(TEXTS), expected)
+    first, *rest = state
+    with pytest.raises(RuntimeError, match="Missing key"):
+        other.load_state_dict({name: state[name] for name in rest})
+    with pytest.raises(RuntimeError, match="Unexpected key"):
+        other.load_state_dict(state | {f"{first}.more": state[first]})
+
+
+def test_a_state_with_the_base_in_it_loads_too(minilm_folder):
+    encoder = SentenceTransformerEncoder(minilm_folder, lora=True)
+    whole = {f"model.{name}": torch.zeros_like(one) for name, one in encoder.model.state_dict().items()}
+    encoder.load_state_dict(whole)
+    assert not any(bool(one.any()) for one in encoder.parameters())
+
+
 @pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")  # by peft
 def test_peft_reads_the_saved_adapters(minilm_folder, tmp_path):
     transformers = pytest.importorskip("transformers")

@@ -412,3 +412,21 @@ def test_a_limit_that_the_model_cannot_keep_is_named(minilm_folder):
         ValueError, match=r"may have 2 tokens at the most, but .* adds 2 to each\. Give a higher max_length"
     ):
         SentenceTransformerEncoder(minilm_folder, max_length=2).get_collate_fn()(["a"])
+
+
+def test_every_trainable_parameter_gets_a_gradient(minilm_folder):
+    pytest.importorskip("sentence_transformers")
+    encoder = SentenceTransformerEncoder(minilm_folder, trainable=True).train()
+    encoder(encoder.get_collate_fn()(TEXTS[:2]))[:, :100].sum().backward()
+    without = [name for name, one in encoder.named_parameters() if one.requires_grad and one.grad is None]
+    frozen = [name for name, one in encoder.named_parameters() if not one.requires_grad]
+    assert without == [] and frozen == ["model.0.model.pooler.dense.weight", "model.0.model.pooler.dense.bias"]
+
+
+def test_a_pooler_that_gives_the_vectors_learns(minilm_folder):
+    encoder = SentenceTransformerEncoder(minilm_folder, trainable=True)
+    part = encoder.model[0]
+    part.modality_config = {"text": {"method": "forward", "method_output_name": "pooler_output"}}
+    encoder.model.requires_grad_()
+    encoder.freeze_unused(encoder.model)
+    assert all(one.requires_grad for one in encoder.parameters())

@@ -55,7 +55,8 @@ class PretrainedEncoder(Encoder):
     and `embedding_size`, `fingerprint` and `cache_key` need only the files. They are kept apart from the module's
     parameters, so that checkpoints hold only what is trained; copies and worker processes read them when they need
     them. A trainable model is the submodule :attr:`model`; with `lora` only small adapters beside its linear layers are
-    trained, and it is they that are saved beside the model's files and in checkpoints.
+    trained. Then :meth:`state_dict`, and with it a checkpoint, leaves the frozen weights out: they are those of
+    :attr:`folder`, which the encoder is built from before a checkpoint is loaded.
 
     A subclass gives :attr:`source`, :attr:`SETTINGS`, :meth:`load_model`, :meth:`embed`, :meth:`read_size`,
     :meth:`write_model` and `get_collate_fn`; where its files do not all lie in the folder itself, :meth:`model_files`.
@@ -150,6 +151,7 @@ class PretrainedEncoder(Encoder):
         if self._trainable:
             self._loaded_files = self._files_now()
             model = self.load_model(self._weights_dtype())
+            self.freeze_unused(model)
             if lora is not None:
                 add_adapters(model, self.settings["lora"])
             if gradient_checkpointing:
@@ -199,6 +201,15 @@ class PretrainedEncoder(Encoder):
         Args:
             model: What :meth:`load_model` returned, trained since.
             folder: Where to.
+        """
+
+    def freeze_unused(self, model: Any) -> None:
+        """Freezes the parameters that no vector depends on; by default there are none.
+
+        They would get no gradient, which training on several devices takes for a mistake.
+
+        Args:
+            model: What :meth:`load_model` returned.
         """
 
     @classmethod
@@ -301,13 +312,14 @@ class PretrainedEncoder(Encoder):
         return "lora" in self.settings
 
     def merge_adapters(self) -> None:
-        """Adds what adapters have learned to the weights and removes them; then all weights are trainable.
+        """Adds what adapters have learned to the weights and removes them; then the weights are trainable.
 
         The vectors stay the same. Without adapters nothing changes.
         """
         if self.has_adapters:
             remove_adapters(self.model, merge=True)
             self.model.requires_grad_()
+            self.freeze_unused(self.model)
             self.settings = {name: value for name, value in self.settings.items() if name != "lora"}
 
     def frozen_copy(self, folder: str | os.PathLike[str]) -> Self:
@@ -324,6 +336,21 @@ class PretrainedEncoder(Encoder):
         from quaterion_models.saving.pretrained_folder import frozen_copy
 
         return frozen_copy(self, Path(folder))
+
+    def state_dict(self, *args: Any, **kwargs: Any) -> Any:
+        """Returns the state as any module does; with adapters without the frozen weights, which the folder holds.
+
+        Args:
+            *args: As of `torch.nn.Module`.
+            **kwargs: As of `torch.nn.Module`.
+
+        Returns:
+            Tensors by name.
+        """
+        state = super().state_dict(*args, **kwargs)
+        for name in self._frozen_names():
+            state.pop(kwargs.get("prefix", "") + name, None)
+        return state
 
     def fingerprint(self) -> str:
         """Digests the model's files and the settings; the weights of a trainable model are taken as they are now.
@@ -423,6 +450,19 @@ class PretrainedEncoder(Encoder):
     def __getstate__(self) -> dict[str, Any]:
         # Frozen weights are in the files: copies and worker processes read them when they need them.
         return {**self.__dict__, "_frozen": None, "_placed": None}
+
+    def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any) -> None:
+        # The frozen weights that a state leaves out are there already, so that strict loading misses only adapters.
+        own = dict(self.named_parameters())
+        for name in self._frozen_names():
+            state_dict.setdefault(prefix + name, own[name])
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+    def _frozen_names(self) -> list[str]:
+        """Names of the frozen weights beside the adapters, which may be frozen too; none without adapters."""
+        if not self.has_adapters:
+            return []
+        return [name for name, one in self.named_parameters() if not one.requires_grad and ".lora_" not in name]
 
     def _read_frozen(self, dtype: torch.dtype) -> nn.Module:
         files = self._files_now()

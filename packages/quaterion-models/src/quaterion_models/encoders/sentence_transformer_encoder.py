@@ -169,6 +169,14 @@ class SentenceTransformerEncoder(PretrainedEncoder):
         model: nn.Module = load_sentence_transformer(self.folder, max_length=self.settings["max_length"])
         return model.to(dtype)
 
+    def freeze_unused(self, model: Any) -> None:
+        """Freezes poolers, such as BERT's, where the vectors are pooled from those of the tokens."""
+        for part in model:
+            config = getattr(part, "modality_config", {})
+            pooler = getattr(getattr(part, "model", None), "pooler", None)
+            if pooler is not None and all(one["method_output_name"] == "last_hidden_state" for one in config.values()):
+                pooler.requires_grad_(False)
+
     def embed(self, model: Any, batch: dict[str, Any]) -> Tensor:
         """Runs the model's modules.
 
