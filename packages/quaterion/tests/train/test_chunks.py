@@ -9,9 +9,11 @@ import torch
 from quaterion import Quaterion
 from quaterion.batch import Features, GroupTargets, PairTargets
 from quaterion.dataset import GroupSimilarityDataLoader
-from quaterion.loss import ArcFaceLoss, MultipleNegativesRankingLoss, SupConLoss, TripletLoss
+from quaterion.loss import ArcFaceLoss, CombinedLoss, MultipleNegativesRankingLoss, SupConLoss, TripletLoss
+from quaterion.train.cache import CacheConfig
 from quaterion.train.chunks import in_chunks, rows_of
 from quaterion.train.xbm import XbmConfig
+from quaterion_models.encoders import SwitchEncoder
 from quaterion_models.heads import EmptyHead
 
 ROWS, CHUNK = 10, 4
@@ -100,6 +102,49 @@ def test_memory_and_class_weights_learn_from_the_whole_batch(group_data, model_t
     for plain, chunked in (found[:2], found[2:]):
         for one, other in zip(plain, chunked, strict=True):
             torch.testing.assert_close(other, one, atol=1e-5, rtol=1e-5)
+
+
+class BySign(SwitchEncoder):
+    @classmethod
+    def encoder_selection(cls, record):
+        return "trained" if record[0] > 0 else "frozen"
+
+
+def test_switched_encoders_take_chunks_of_their_own_objects(model_type, encoder_type):
+    switch = BySign({"trained": encoder_type(trainable=True), "frozen": encoder_type(seed=1)})
+    objects = [tuple(row) for row in INPUTS.tolist()]
+    objects[4:8] = sorted(objects[4:8])  # some chunk may be of one option only
+    features = Features({}, {"default": switch.get_collate_fn()(objects)}, [{}] * ROWS)
+    model = model_type(encoders=switch, head=EmptyHead, loss=SupConLoss()).eval()
+    plain = gradients(model, model.embed(features), GROUPS)
+    whole = model.embed(features)
+    for size in (1, 2, CHUNK):
+        model.chunk_size = size
+        chunked = model.embed(features)
+        torch.testing.assert_close(chunked, whole)
+        assert_same(plain, gradients(model, chunked, GROUPS))
+
+
+def test_combined_losses_over_a_chunked_encoder_beside_a_cached_one(group_data, model_type, encoder_type, make_trainer):
+    weights, logged = [], []
+    for size in (None, 4):
+        torch.manual_seed(0)
+        trained, cached = encoder_type(trainable=True), encoder_type(seed=1)
+        trained.dropout.p = 0.0
+        loss = CombinedLoss({"near": (TripletLoss(), 1.0), "groups": (SupConLoss(), 0.5)})
+        model = model_type(
+            encoders={"trained": trained, "cached": cached}, head=EmptyHead, loss=loss, caches=CacheConfig()
+        )
+        model.chunk_size = size
+        trainer = make_trainer(max_epochs=2)
+        Quaterion.fit(model, trainer, GroupSimilarityDataLoader(group_data, batch_size=25))
+        assert int(cached.encoded) == 45  # each distinct object once; no step ran it
+        weights.append(trained.layer.weight.detach())
+        logged.append({name: float(value) for name, value in trainer.callback_metrics.items()})
+    assert not torch.equal(weights[0], encoder_type().layer.weight)
+    torch.testing.assert_close(weights[1], weights[0], atol=1e-5, rtol=1e-5)
+    assert {"train_loss_near", "train_loss_groups"} <= logged[0].keys()
+    assert logged[1] == pytest.approx(logged[0], rel=1e-4)
 
 
 def test_no_more_than_a_chunk_is_in_the_encoder_at_once():

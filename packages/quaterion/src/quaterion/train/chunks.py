@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from quaterion.utils.numbers import is_whole_number
+from quaterion_models.encoders.switch_encoder import SwitchBatch
 
 __all__ = ["check_chunk_size", "in_chunks", "rows_of"]
 
@@ -60,7 +61,7 @@ def rows_of(inputs: Any, rows: int, start: int, stop: int) -> Any:
 
     Args:
         inputs: Tensors with a row for each object, and lists of one value for each object, in dicts, lists, tuples and
-            named tuples; text, numbers, booleans and None stay.
+            named tuples; text, numbers, booleans and None stay. Of a SwitchBatch each option's own objects are taken.
         rows: Objects of the batch.
         start: The first row.
         stop: The row behind the last one.
@@ -77,6 +78,8 @@ def rows_of(inputs: Any, rows: int, start: int, stop: int) -> Any:
     """
     if isinstance(inputs, Tensor) and inputs.ndim and len(inputs) == rows:
         return inputs[start:stop]
+    if isinstance(inputs, SwitchBatch):
+        return _switched_rows(inputs, start, stop)
     if isinstance(inputs, Mapping):
         return {key: rows_of(value, rows, start, stop) for key, value in inputs.items()}
     if isinstance(inputs, list | tuple):
@@ -96,3 +99,14 @@ def rows_of(inputs: Any, rows: int, start: int, stop: int) -> Any:
         "row for each object, and lists, tuples and dicts of them, from the encoder's collate function. Return such, "
         "or set chunk_size = None."
     )
+
+
+def _switched_rows(batch: SwitchBatch, start: int, stop: int) -> SwitchBatch:
+    """Some rows of a batch whose objects are grouped by their encoders; options without any of them are left out."""
+    chosen, rows = {}, {}
+    for name, places in batch.rows.items():  # ascending, so that what is in the range stands together
+        first, last = torch.searchsorted(places, places.new_tensor([start, stop])).tolist()
+        if first < last:
+            chosen[name] = rows_of(batch.inputs[name], len(places), first, last)
+            rows[name] = places[first:last] - start
+    return SwitchBatch(chosen, rows)
