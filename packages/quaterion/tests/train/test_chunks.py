@@ -171,6 +171,17 @@ def test_rows_of_every_form_that_collate_functions_return():
     assert torch.equal(cut["c"].pixels, tensor[1:]) and cut["c"].size == 7 and cut["d"] == ("y", "z")
 
 
+def test_padding_that_only_other_chunks_need_is_left_out():
+    mask = torch.tensor([[1, 0, 0, 0], [1, 1, 0, 0], [1, 1, 1, 1]])
+    ids, other = torch.arange(12).view(3, 4), torch.arange(3)
+    cut = rows_of({"input_ids": ids, "attention_mask": mask, "other": other}, 3, 0, 2)
+    assert torch.equal(cut["input_ids"], ids[:2, :2]) and torch.equal(cut["attention_mask"], mask[:2, :2])
+    assert torch.equal(cut["other"], other[:2])
+    left = {"input_ids": ids, "attention_mask": mask.flip(1)}  # positions would shift
+    assert rows_of(left, 3, 0, 2)["input_ids"].shape == (2, 4)
+    assert rows_of({"input_ids": ids, "attention_mask": torch.zeros_like(mask)}, 3, 0, 2)["input_ids"].shape == (2, 1)
+
+
 @pytest.mark.parametrize("inputs", [torch.zeros(4, 2), torch.tensor(1.0), {"a": object()}])
 def test_what_has_no_rows_is_refused(inputs):
     with pytest.raises(ValueError, match="chunk_size cannot cut a .* into rows of 3 objects"):

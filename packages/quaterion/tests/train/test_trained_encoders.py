@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from quaterion import Quaterion
+from quaterion.batch import Features, GroupTargets
 from quaterion.dataset import PairsSimilarityDataLoader, SimilarityPairSample
-from quaterion.loss import MultipleNegativesRankingLoss
+from quaterion.loss import MultipleNegativesRankingLoss, SupConLoss
 from quaterion_models import SimilarityModel
 from quaterion_models.encoders import SentenceTransformerEncoder
 from quaterion_models.heads import EmptyHead
@@ -35,6 +36,24 @@ def test_a_trained_encoder_is_served_as_it_was_trained(minilm_folder, model_type
     assert np.abs(trained - untrained).max() > 1e-3
     model.save_servable(tmp_path / "model")
     np.testing.assert_allclose(SimilarityModel.load(tmp_path / "model").encode(TEXTS), trained, atol=1e-6)
+
+
+def test_chunks_of_real_texts_give_the_gradients_of_the_whole_batch(minilm_folder, model_type):
+    texts = [text for pair in PAIRS for text in (pair.obj_a, pair.obj_b)]
+    texts[3] *= 9  # so long that its chunk alone is padded to it
+    encoder = SentenceTransformerEncoder(minilm_folder, trainable=True)
+    model = model_type(encoders=encoder, head=EmptyHead, loss=SupConLoss()).eval()
+    features = Features({}, {"default": encoder.get_collate_fn()(texts)}, [{}] * len(texts))
+    targets = GroupTargets(torch.arange(len(texts)) // 2)
+    found = []
+    for size in (None, 5):
+        model.chunk_size = size
+        model.zero_grad()
+        model.compute_loss(model.embed(features), targets).backward()
+        found.append({name: one.grad for name, one in encoder.named_parameters() if one.grad is not None})
+    assert len(found[0]) == 101 and found[0].keys() == found[1].keys()
+    for name, gradient in found[0].items():
+        torch.testing.assert_close(found[1][name], gradient, atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.slow

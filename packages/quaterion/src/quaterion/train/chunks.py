@@ -67,7 +67,8 @@ def rows_of(inputs: Any, rows: int, start: int, stop: int) -> Any:
         stop: The row behind the last one.
 
     Returns:
-        A nest of the same form; of other mappings a dict.
+        A nest of the same form; of other mappings a dict. Of tokens with an `attention_mask`, columns at the end that
+        are padding in all of the rows are left out.
 
     Raises:
         ValueError: A tensor has another number of rows, or there is something else.
@@ -81,7 +82,7 @@ def rows_of(inputs: Any, rows: int, start: int, stop: int) -> Any:
     if isinstance(inputs, SwitchBatch):
         return _switched_rows(inputs, start, stop)
     if isinstance(inputs, Mapping):
-        return {key: rows_of(value, rows, start, stop) for key, value in inputs.items()}
+        return _without_padding({key: rows_of(value, rows, start, stop) for key, value in inputs.items()})
     if isinstance(inputs, list | tuple):
         nested = any(isinstance(value, Tensor | Mapping | list | tuple) for value in inputs)
         if not nested and len(inputs) == rows:
@@ -99,6 +100,19 @@ def rows_of(inputs: Any, rows: int, start: int, stop: int) -> Any:
         "row for each object, and lists, tuples and dicts of them, from the encoder's collate function. Return such, "
         "or set chunk_size = None."
     )
+
+
+def _without_padding(inputs: dict[Any, Any]) -> dict[Any, Any]:
+    """Tokens as long as the longest of these rows: a batch is padded to its longest, which most chunks do not have."""
+    mask = inputs.get("attention_mask")
+    if not isinstance(mask, Tensor) or mask.ndim != 2:
+        return inputs
+    used = mask.any(dim=0).nonzero()
+    width = int(used[-1]) + 1 if len(used) else 1
+    return {
+        key: value[:, :width] if isinstance(value, Tensor) and value.shape == mask.shape else value
+        for key, value in inputs.items()
+    }
 
 
 def _switched_rows(batch: SwitchBatch, start: int, stop: int) -> SwitchBatch:
