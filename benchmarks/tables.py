@@ -321,6 +321,10 @@ def _interval(found: dict[str, float]) -> str:
     return f"{100 * found['value']:.1f} % [{100 * found['low']:.1f}, {100 * found['high']:.1f}]"
 
 
+def scale(measured: dict[str, Any]) -> str:
+    return str(measured["table"])
+
+
 TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
     "loss_quality": loss_quality,
     "losses": losses,
@@ -334,6 +338,7 @@ TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
     "search": search,
     "serve": serve,
     "quality": quality,
+    "scale": scale,
 }
 
 
