@@ -5,11 +5,12 @@ import math
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from quaterion import Quaterion
 from quaterion.batch import GroupTargets
 from quaterion.dataset import GroupSimilarityDataLoader
-from quaterion.loss import ArcFaceLoss, SupConLoss, TripletLoss
+from quaterion.loss import ArcFaceLoss, CombinedLoss, GroupLoss, SupConLoss, TripletLoss
 from quaterion.train.cache import CacheConfig
 from quaterion_models import SimilarityModel
 from quaterion_models.heads import SkipConnectionHead
@@ -67,6 +68,46 @@ def test_losses_are_given_float32_or_compute_in_it(
         values.append((float(half.detach()), float(full)))
     for half, full in values:  # far closer than bfloat16, which has 8 bits, would be
         assert half == pytest.approx(full, rel=1e-5)
+
+
+class Plain(GroupLoss):
+    """Somebody's own loss, which does nothing about precision."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(5, 8, generator=torch.Generator().manual_seed(0)))
+        self.num_groups, self.dtypes = 5, set()
+
+    def forward(self, embeddings, groups):
+        self.dtypes.add((embeddings.dtype, self.weight.dtype))
+        return nn.functional.cross_entropy((embeddings.unsqueeze(1) * self.weight).sum(dim=2), groups)
+
+
+@pytest.mark.parametrize("precision", [*PRECISIONS, "64-true"])
+@pytest.mark.parametrize("combined", [False, True])
+def test_own_losses_get_at_least_float32_and_keep_their_weights_in_it(
+    combined, precision, group_data, model_type, encoder_type, make_trainer
+):
+    own = Plain()
+    make = lambda: CombinedLoss({"own": (own, 1.0), "triplet": (TripletLoss(), 1.0)}) if combined else own  # noqa: E731
+    trainer = make_trainer(max_epochs=1, precision=precision)
+    trained(make, CacheConfig(), group_data, model_type, encoder_type, trainer)
+    expected = torch.float64 if precision == "64-true" else torch.float32
+    assert own.dtypes == {(expected, expected)}
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_weights_of_losses_are_not_rounded_by_a_checkpoint(
+    precision, group_data, model_type, encoder_type, make_trainer, tmp_path
+):
+    trainer = make_trainer(max_epochs=1, precision=precision)
+    model, _ = trained(Plain, None, group_data, model_type, encoder_type, trainer)
+    trainer.save_checkpoint(tmp_path / "saved.ckpt")
+    other = model_type(encoders=encoder_type(), head=SkipConnectionHead, loss=Plain())
+    again = make_trainer(max_epochs=1, precision=precision)  # which has nothing left to do
+    loader = GroupSimilarityDataLoader(group_data, batch_size=25)
+    Quaterion.fit(other, again, loader, ckpt_path=tmp_path / "saved.ckpt")
+    assert not torch.equal(model.loss.weight, Plain().weight) and torch.equal(other.loss.weight, model.loss.weight)
 
 
 @pytest.mark.slow

@@ -8,9 +8,10 @@ from quaterion import Quaterion
 from quaterion.batch import Features, GroupTargets
 from quaterion.dataset import PairsSimilarityDataLoader, SimilarityPairSample
 from quaterion.loss import MultipleNegativesRankingLoss, SupConLoss
+from quaterion.train.cache import CacheConfig
 from quaterion_models import SimilarityModel
 from quaterion_models.encoders import SentenceTransformerEncoder
-from quaterion_models.heads import EmptyHead
+from quaterion_models.heads import EmptyHead, SkipConnectionHead
 
 pytest.importorskip("sentence_transformers")
 PAIRS = [
@@ -77,3 +78,22 @@ def test_a_checkpoint_of_adapters_is_small_and_training_goes_on_from_it(
     found = dict(resumed.model.encoders["default"].named_parameters())
     assert learned.keys() <= found.keys() and all(torch.isfinite(found[name]).all() for name in learned)
     np.testing.assert_allclose(resumed.model.encode(TEXTS), whole.model.encode(TEXTS), atol=0.05)
+
+
+@pytest.mark.slow
+def test_a_training_in_bfloat16_from_the_cache_goes_on_from_its_checkpoint(
+    minilm_folder, model_type, make_trainer, tmp_path
+):
+    steps = []
+    for epochs, path in ((1, None), (2, tmp_path / "half.ckpt")):
+        model = model_type(
+            encoders=SentenceTransformerEncoder(minilm_folder),
+            head=SkipConnectionHead,
+            loss=MultipleNegativesRankingLoss(),
+            caches=CacheConfig(save_dir=tmp_path / "vectors"),
+        )
+        trainer = make_trainer(max_epochs=epochs, precision="bf16-true")
+        Quaterion.fit(model, trainer, PairsSimilarityDataLoader(PAIRS, batch_size=4), ckpt_path=path)
+        trainer.save_checkpoint(tmp_path / "half.ckpt")
+        steps.append(trainer.global_step)
+    assert steps == [2, 4]

@@ -2,11 +2,13 @@
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
+from functools import partial
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
+import torch
 from torch import Tensor, nn
 
 from quaterion.batch import GroupTargets, PairTargets
@@ -19,7 +21,8 @@ class SimilarityLoss(nn.Module, ABC):
     """A function of embeddings and targets that is small where similar objects lie close together.
 
     Derive from `GroupLoss` or `PairwiseLoss`; the base of both only holds what they share. The arguments of
-    the constructor are recorded as they were passed, see `get_config_dict`.
+    the constructor are recorded as they were passed, see `get_config_dict`. Parameters and buffers stay in float32
+    where a model is cast to half precision: class weights that learn in bfloat16 lose their small steps.
 
     Args:
         distance_metric_name: How embeddings are compared.
@@ -138,10 +141,21 @@ class SimilarityLoss(nn.Module, ABC):
         if not isinstance(targets, self.target_type):
             raise wrong_targets(self, targets)
 
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        # What `to`, `half`, `cuda` and the like come down to.
+        super()._apply(partial(_cast_but_not_to_half, fn), recurse)  # type: ignore[no-untyped-call]
+        return self
+
     def extra_repr(self) -> str:
         """Show the hyper-parameters."""
         shown = {name: value for name, value in self._recorded.items() if not isinstance(value, nn.Module | Mapping)}
         return ", ".join(f"{name}={_plain(value)!r}" for name, value in shown.items())
+
+
+def _cast_but_not_to_half(fn: Callable[[Tensor], Tensor], tensor: Tensor) -> Tensor:
+    result = fn(tensor)
+    halved = tensor.dtype in (torch.float32, torch.float64) and result.dtype in (torch.float16, torch.bfloat16)
+    return tensor.to(result.device) if halved else result
 
 
 def wrong_targets(loss: SimilarityLoss, targets: object) -> TypeError:

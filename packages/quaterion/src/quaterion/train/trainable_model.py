@@ -22,6 +22,7 @@ from quaterion.dataset.similarity_data_loader import (
     SimilarityDataLoader,
 )
 from quaterion.eval.attached_metric import AttachedMetric
+from quaterion.functional.similarity import at_least_float32
 from quaterion.loss import CombinedLoss, SimilarityLoss
 from quaterion.train.chunks import in_chunks
 from quaterion.train.class_weights import trained_class_weights
@@ -408,10 +409,23 @@ class TrainableModel(pl.LightningModule, ABC):
         """Lets go of the Trainer."""
         self.end_training()
 
-    def on_fit_start(self) -> None:
-        """Takes up the training data's labels again: a checkpoint may just have brought others, and other weights."""
-        if self._check_restored is not None:
+    def load_state_dict(self, *args: Any, **kwargs: Any) -> Any:
+        """Loads a state as any module does; in `fit` the frozen encoders have to stay those that the cache is of.
+
+        Args:
+            *args: As of `torch.nn.Module`.
+            **kwargs: As of `torch.nn.Module`.
+
+        Returns:
+            As of `torch.nn.Module`.
+        """
+        keys = super().load_state_dict(*args, **kwargs)
+        if self._check_restored is not None:  # here, because the Trainer may cast the encoders after that
             self._check_restored()
+        return keys
+
+    def on_fit_start(self) -> None:
+        """Takes up the training data's labels again: a checkpoint may just have brought others."""
         for labels in self._labels:
             self.label_indexes.learn(labels)
 
@@ -531,7 +545,7 @@ class TrainableModel(pl.LightningModule, ABC):
 
     def _head_and_loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """Embeddings of a batch, and the parts of its loss by name; a loss that is not combined is the part ""."""
-        embeddings = self.embed(batch.features)
+        embeddings = at_least_float32(self.embed(batch.features))
         if batch.rows is not None:
             embeddings = gather_embeddings(embeddings, batch.rows, self._all_gather)
         if not isinstance(self.loss, CombinedLoss):
