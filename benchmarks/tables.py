@@ -321,6 +321,53 @@ def _interval(found: dict[str, float]) -> str:
     return f"{100 * found['value']:.1f} % [{100 * found['low']:.1f}, {100 * found['high']:.1f}]"
 
 
+def grad_cache(measured: dict[str, Any]) -> str:
+    start, *steps = measured["steps"]
+    lines = [
+        _machine(measured["machine"]),
+        "",
+        f"The process takes {start['peak_gib']:.2f} GiB before its step (`benchmarks/grad_cache.py`).",
+        "",
+        "| pairs | texts in a chunk | largest memory, GiB | seconds |",
+        "|---|---|---|---|",
+    ]
+    lines += [
+        f"| {row['pairs']:,} | {row['chunk'] or 'all'} | {row['peak_gib']:.2f} | {row['seconds']:.0f} |"
+        for row in steps
+    ]
+    return "\n".join(lines)
+
+
+def precision(measured: dict[str, Any]) -> str:
+    lines = [
+        f"{_machine(measured['machine'])} BANKING77, {measured['epochs']} epochs, mean of {measured['seeds']} runs "
+        "(`benchmarks/precision.py`).",
+        "",
+        "| precision | accuracy | points beside float32 |",
+        "|---|---|---|",
+    ]
+    lines += [
+        f"| {row['precision']} | {100 * row['accuracy']:.2f} | {row['points']:+.2f} |" for row in measured["results"]
+    ]
+    return "\n".join(lines)
+
+
+def gpu(measured: dict[str, Any]) -> str:
+    fill = measured["fill"]
+    lines = [
+        f"On {measured['machine']['gpu']}, torch {measured['machine']['torch']} (`benchmarks/gpu.py`).",
+        "",
+        f"| {measured['epochs']:,} epochs over 10,000 vectors at batch 1,024 | seconds | epochs a second | GPU, MiB |",
+        "|---|---|---|---|",
+    ]
+    lines += [
+        f"| {name} | {row['seconds']:.1f} | {row['epochs_per_second']:.0f} | {row['peak_mib']:.0f} |"
+        for name, row in measured["long"].items()
+    ]
+    rate = f"{fill['texts_per_second']:,.0f} texts a second and at most {fill['peak_mib']:,.0f} MiB"
+    return "\n".join([*lines, "", f"Filling a cache with all-MiniLM-L6-v2: {rate}."])
+
+
 def scale(measured: dict[str, Any]) -> str:
     return str(measured["table"])
 
@@ -338,6 +385,9 @@ TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
     "search": search,
     "serve": serve,
     "quality": quality,
+    "grad_cache": grad_cache,
+    "precision": precision,
+    "gpu": gpu,
     "scale": scale,
 }
 
