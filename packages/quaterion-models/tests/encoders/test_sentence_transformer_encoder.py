@@ -430,3 +430,12 @@ def test_a_pooler_that_gives_the_vectors_learns(minilm_folder):
     encoder.model.requires_grad_()
     encoder.freeze_unused(encoder.model)
     assert all(one.requires_grad for one in encoder.parameters())
+
+
+def test_a_prompt_that_pooling_leaves_out_is_refused_over_a_trunk(minilm_folder, tmp_path, copy_model):
+    folder = copy_model(minilm_folder, tmp_path / "model")
+    path = folder / "1_Pooling" / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"include_prompt": False}))
+    SentenceTransformerEncoder(folder, trainable_layers=1)
+    with pytest.raises(ValueError, match=r"trainable_layers=1 does not work with the prompt .*include_prompt is false"):
+        SentenceTransformerEncoder(folder, trainable_layers=1, prompt="query: ")

@@ -69,6 +69,7 @@ def test_metrics_of_groups_are_over_the_whole_validation_set_in_every_epoch(
     distinct = group_data[:45]
     watch = Watch(Evaluator(GROUP_METRICS, GroupSampler(log_progress=False)), distinct)
     trainer = make_trainer(max_epochs=3, callbacks=[watch])
+    torch.manual_seed(0)
     model = model_type(caches=caches, metrics=attached(GROUP_METRICS))
     loaders = [GroupSimilarityDataLoader(distinct, batch_size=size) for size in (16, 8)]
     Quaterion.fit(model, trainer, *loaders)

@@ -18,6 +18,7 @@ from quaterion_models.encoders.sentence_transformer_files import (
     check_module_sizes,
     check_modules,
     declared_size,
+    leaves_prompt_out,
     model_files,
     read_modules,
 )
@@ -117,6 +118,12 @@ class SentenceTransformerEncoder(PretrainedEncoder):
             trainable_layers=trainable_layers,
         )
         self.settings["prompts"] = resolve_prompts(prompts, prompt, self.folder)
+        if self.divided_model is not None and prompt and leaves_prompt_out(self.folder):
+            raise ValueError(
+                f"trainable_layers={trainable_layers} does not work with the prompt of {self.folder}: its pooling leaves "
+                "the prompt out of the mean (include_prompt is false), and the states of a trunk do not say where it "
+                "ends. Leave the prompt out, or train all of it with trainable=True"
+            )
         modules = read_modules(self.folder)  # none of a plain model of transformers
         if not modules or modules[0].kind == "Transformer":
             first = modules[0].folder if modules else self.folder
