@@ -7,8 +7,8 @@
   frozen random features, with and without a head.
 
 The test sets are looked at once for each figure, and choose nothing. Baselines are the untouched encoder (vote of the
-ten nearest) and logistic regression over its vectors (scikit-learn, C=10), also with the names of the intents as further
-examples, which `tune` uses where they help; for scored pairs the untouched encoder.
+ten nearest) and logistic regression over its vectors (scikit-learn, C=10), also with the names of the intents as
+further examples, which `tune` uses where they help; for scored pairs the untouched encoder.
 
     python benchmarks/quality.py --data-dir FOLDER --json quality.json
 """

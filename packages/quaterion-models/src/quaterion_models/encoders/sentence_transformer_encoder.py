@@ -121,8 +121,8 @@ class SentenceTransformerEncoder(PretrainedEncoder):
         if self.divided_model is not None and prompt and leaves_prompt_out(self.folder):
             raise ValueError(
                 f"trainable_layers={trainable_layers} does not work with the prompt of {self.folder}: its pooling "
-                "leaves the prompt out of the mean (include_prompt is false), and the states of a trunk do not say where "
-                "it ends. Leave the prompt out, or train all of it with trainable=True"
+                "leaves the prompt out of the mean (include_prompt is false), and the states of a trunk do not say "
+                "where it ends. Leave the prompt out, or train all of it with trainable=True"
             )
         modules = read_modules(self.folder)  # none of a plain model of transformers
         if not modules or modules[0].kind == "Transformer":
