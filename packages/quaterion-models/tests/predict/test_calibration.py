@@ -9,8 +9,10 @@ import torch
 from torch import Tensor
 
 from quaterion_models import SimilarityModel
+from quaterion_models.encoders import VectorEncoder
+from quaterion_models.heads import EmptyHead
 from quaterion_models.predict import Classifier, calibrate, calibrate_confidence, calibrate_threshold
-from quaterion_models.predict.calibration import NEIGHBOURS, TEMPERATURES
+from quaterion_models.predict.calibration import NEIGHBOURS, TEMPERATURES, is_worse
 
 Make = Callable[..., SimilarityModel]
 LABELS = ["a", "b", "c"]
@@ -126,3 +128,40 @@ def test_what_cannot_be_calibrated_is_refused(vector_model: Make) -> None:
     one = Classifier.from_embeddings(classifier.model, vectors, ["a"] * 6)
     with pytest.raises(ValueError, match="knows one group only"):
         calibrate_threshold(one, vectors, ["a"] * 6)
+
+
+@pytest.mark.parametrize(("lost", "won", "worse"), [(0, 0, False), (1, 0, False), (4, 1, True), (10, 8, False)])
+def test_a_loss_within_chance_is_none(lost: int, won: int, worse: bool) -> None:
+    usual = torch.tensor([True] * lost + [False] * won + [True] * 5)
+    right = torch.tensor([False] * lost + [True] * won + [True] * 5)
+    assert is_worse(right, usual) == worse
+
+
+def test_likelier_settings_that_are_wrong_more_often_are_not_taken(vector_model: Make) -> None:
+    """Many groups of few examples: of many neighbours the likelihood is best, and the votes are wrong more often."""
+    generator = torch.Generator().manual_seed(0)
+    centers = torch.randn(100, 64, generator=generator)
+    groups = torch.randint(0, 100, (3000,), generator=generator)
+    vectors = centers[groups] + 1.5 * torch.randn(3000, 64, generator=generator)
+    labels = groups.tolist()
+    model = SimilarityModel(VectorEncoder(64), EmptyHead(64))
+    classifier = Classifier.from_embeddings(model, vectors[:1500], labels[:1500], k=10, temperature=0.05)
+    held_out, theirs = vectors[1500:], classifier.label_places(labels[1500:])
+    found = calibrate_confidence(classifier, held_out, labels[1500:])
+    usual, right = (
+        one.probabilities(held_out).argmax(dim=1) == theirs
+        for one in (classifier, classifier.replace(**found.settings))
+    )
+    assert found.accuracy == pytest.approx(float(right.double().mean()))
+    assert not is_worse(right, usual)
+    assert found.log_loss <= found.log_loss_before
+    # The likeliest settings of all are worse here, so that there was something to leave out.
+    probabilities = {
+        (k, temperature): classifier.replace(k=k, temperature=temperature).probabilities(held_out)
+        for k, temperature in itertools.product(NEIGHBOURS, TEMPERATURES)
+    }
+    likeliest = max(
+        probabilities.values(),
+        key=lambda one: float(one.gather(1, theirs[:, None]).double().clamp(min=1e-3).log().mean()),
+    )
+    assert is_worse(likeliest.argmax(dim=1) == theirs, usual)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from quaterion.tuning import Recipe, tune
-from quaterion.tuning.predictor import _is_worse, default_settings
+from quaterion.tuning.predictor import default_settings
 from quaterion_models.encoders import VectorEncoder
 
 SIZE = 64
@@ -32,10 +32,3 @@ def test_calibrating_does_not_cost_accuracy():
         )
         / len(result.task.data.test)
     )
-
-
-@pytest.mark.parametrize(("lost", "won", "worse"), [(0, 0, False), (1, 0, False), (4, 1, True), (10, 8, False)])
-def test_a_loss_within_chance_is_none(lost, won, worse):
-    usual = torch.tensor([True] * lost + [False] * won + [True] * 5)
-    right = torch.tensor([False] * lost + [True] * won + [True] * 5)
-    assert _is_worse(right, usual) == worse

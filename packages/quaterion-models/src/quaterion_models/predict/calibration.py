@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -20,6 +21,9 @@ NEIGHBOURS = (1, 3, 5, 10, 20, 50)
 TEMPERATURES = (0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0)
 LEAST = 1e-3
 """What a probability counts as at least: none of k neighbours may be of the right group, and log 0 tells nothing."""
+
+LOOKED_AT = 50
+"""How many settings, the most likely first, are looked at for one that is right as often."""
 
 BINS = 10
 
@@ -158,7 +162,9 @@ def calibrate_threshold(
 
 
 def calibrate_confidence(classifier: Classifier, embeddings: Tensor, labels: Sequence[Any]) -> ConfidenceCalibration:
-    """Chooses number of neighbours and temperatures from a small grid by log-loss.
+    """Chooses number of neighbours and temperatures from a small grid by log-loss, among those that are right as often.
+
+    Log-loss alone would rather ask more neighbours, and so be wrong more often.
 
     Args:
         classifier: The classifier.
@@ -166,7 +172,8 @@ def calibrate_confidence(classifier: Classifier, embeddings: Tensor, labels: Seq
         labels: The label of each.
 
     Returns:
-        The settings, and log-loss and calibration error before and with them.
+        The settings, none where all that were looked at are right less often than the classifier as it is, and log-loss
+        and calibration error before and with them.
 
     Raises:
         ValueError: If there is no object, or a label is not known.
@@ -174,17 +181,38 @@ def calibrate_confidence(classifier: Classifier, embeddings: Tensor, labels: Seq
     groups = _checked_groups(classifier, embeddings, labels)
     votes = _votes(classifier, embeddings, groups) if classifier.method != "weights" else {}
     weights = _weights(classifier, embeddings, groups) if classifier.method != "knn" else {}
-    best, settings = float("inf"), {}
-    for (vote_settings, vote), (weight_settings, weight) in itertools.product(
-        votes.items() or [((), None)], weights.items() or [((), None)]
-    ):
-        loss = _log_loss(_combined(vote, weight))
-        if loss < best:
-            best, settings = loss, dict((*vote_settings, *weight_settings))
-    before, after = (
-        _judged(one.probabilities(embeddings), groups) for one in (classifier, classifier.replace(**settings))
-    )
+    losses = {
+        (*vote_settings, *weight_settings): _log_loss(_combined(vote, weight))
+        for (vote_settings, vote), (weight_settings, weight) in itertools.product(
+            votes.items() or [((), None)], weights.items() or [((), None)]
+        )
+    }
+    usual = classifier.probabilities(embeddings)
+    settings, chosen = _most_likely(classifier, embeddings, groups, usual, sorted(losses, key=losses.__getitem__))
+    before, after = _judged(usual, groups), _judged(chosen, groups)
     return ConfidenceCalibration(settings, before[0], after[0], before[1], after[1], after[2])
+
+
+def _most_likely(
+    classifier: Classifier, embeddings: Tensor, groups: Tensor, usual: Tensor, best_first: Sequence[Any]
+) -> tuple[dict[str, Any], Tensor]:
+    """The first settings that are right as often as the classifier as it is, and the probabilities that they give."""
+    for settings in map(dict, best_first[:LOOKED_AT]):
+        probabilities = classifier.replace(**settings).probabilities(embeddings)
+        if not is_worse(probabilities.argmax(dim=1) == groups, usual.argmax(dim=1) == groups):
+            return settings, probabilities
+    return {}, usual
+
+
+def is_worse(right: Tensor, usual: Tensor) -> bool:
+    """Whether fewer are right, by more than one standard deviation of the difference (as in McNemar's test).
+
+    Args:
+        right: Whether each object's group is told rightly, bool `[V]`.
+        usual: The same of what it is compared with.
+    """
+    lost, won = int((usual & ~right).sum()), int((right & ~usual).sum())
+    return lost - won > math.sqrt(lost + won)
 
 
 class _OwnGroup(NamedTuple):

@@ -15,7 +15,7 @@ from quaterion.tuning.vectors import EncodedSamples
 from quaterion_models import SimilarityModel
 from quaterion_models.encoders import Encoder
 from quaterion_models.predict import Classifier, Matcher, calibrate_confidence, calibrate_matcher, calibrate_threshold
-from quaterion_models.predict.calibration import ThresholdCalibration
+from quaterion_models.predict.calibration import ThresholdCalibration, is_worse
 from quaterion_models.predict.knn import DEFAULT_NEIGHBOURS as NEIGHBOURS
 from quaterion_models.predict.knn import DEFAULT_TEMPERATURE as TEMPERATURE
 
@@ -145,7 +145,7 @@ def _best_settings(held_out: Sequence[_HeldOut]) -> dict[str, Any]:
         [torch.cat(parts) for parts in zip(*(_judged(one, s) for one in held_out), strict=True)] for s in nominees
     ]
     usual = judged[0][1]
-    allowed = [place for place, (_, right) in enumerate(judged) if not _is_worse(right, usual)]
+    allowed = [place for place, (_, right) in enumerate(judged) if not is_worse(right, usual)]
     return nominees[max(allowed, key=lambda place: float(judged[place][0].sum()))]
 
 
@@ -155,12 +155,6 @@ def _judged(one: _HeldOut, settings: dict[str, Any]) -> tuple[Tensor, Tensor]:
     probabilities, places = classifier.replace(**settings).probabilities(embeddings), classifier.label_places(labels)
     own = probabilities.gather(1, places[:, None]).squeeze(1)
     return own.double().clamp(min=1e-3).log(), probabilities.argmax(dim=1) == places
-
-
-def _is_worse(right: Tensor, usual: Tensor) -> bool:
-    """Whether fewer are right, by more than one standard deviation of the difference (as in McNemar's test)."""
-    lost, won = int((usual & ~right).sum()), int((right & ~usual).sum())
-    return lost - won > math.sqrt(lost + won)
 
 
 def is_correct(classifier: Classifier, embeddings: Tensor, labels: Sequence[Any]) -> Tensor:
