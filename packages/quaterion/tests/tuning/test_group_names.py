@@ -14,8 +14,10 @@ from quaterion.tuning import Part, Recipe, tune
 from quaterion.tuning.data import read_tuning_data
 from quaterion.tuning.group_names import group_name_samples
 from quaterion.tuning.splits import make_folds
+from quaterion.tuning.task import TuningTask
+from quaterion.tuning.vectors import SampleVectors
 from quaterion_models import SimilarityModel
-from quaterion_models.encoders import SentenceTransformerEncoder
+from quaterion_models.encoders import CallableEncoder, SentenceTransformerEncoder
 
 TEXTS = {
     "lost_card": ["I cannot find my bank card", "somebody stole my card", "my card is gone since yesterday"],
@@ -116,3 +118,35 @@ def test_a_name_equal_to_a_test_text_is_no_example():
     named = read_tuning_data(rows(3)[2:], test=test).group_names
     assert "lost card" not in [sample.obj for sample in named]
     assert "refund request" in [sample.obj for sample in named]
+
+
+def test_a_group_that_only_validation_has_gets_no_name_in_the_search(encoder):
+    groups = list(TEXTS)
+    train = [row for row in rows(2) if row["group"] != groups[-1]]
+    validation = [row for row in rows(3) if row not in rows(2)]
+    result = tune(train, validation=validation, encoder=encoder, test_size=0, budget="60s", trials=1)
+    named = {sample.group for fold in result.task.search_folds(vectors_of(encoder)) for sample in fold.names}
+    assert named == set(groups[:-1])
+
+
+def test_names_of_groups_held_out_are_not_learned_from(encoder):
+    data = read_tuning_data(rows(3), test_size=0, unseen_groups=True)
+    folds = TuningTask(data, unseen_groups=True, seed=0).check_folds(vectors_of(encoder))
+    assert folds
+    assert not any(fold.names for fold in folds)
+
+
+def test_an_encoder_that_takes_no_names_does_not_end_the_search(encoder):
+    """With one text of each group only names can be compared by, and the second encoder is not known to read them."""
+    other = CallableEncoder(len_of, embedding_size=1, version="1")
+    result = tune(rows(1), encoder=[other, encoder], test_size=0, budget="20s", trials=1)
+    assert result.recipe.group_names
+    assert {trial.encoder for trial in result.trials} == {"SentenceTransformerEncoder"}
+
+
+def len_of(texts):
+    return torch.tensor([[float(len(text))] for text in texts])
+
+
+def vectors_of(encoder):
+    return SampleVectors({"default": encoder}, cache=None, device=torch.device("cpu"), progress=None)

@@ -35,7 +35,7 @@ def test_epochs_are_few_and_steps_are_some():
     few, many = (unfrozen_recipe(RECIPE, 2, count) for count in (16, 100_000))
     assert (few.trainable_layers, few.epochs) == (2, 60)  # 2 batches of 8: 120 steps
     assert (many.batch_size, many.epochs) == (8, 3)
-    assert "top 2 layers" in few.describe()
+    assert "2 top layers" in few.describe()
 
 
 def test_a_recipe_with_trained_layers_is_the_same_by_its_program(minilm_folder, tmp_path):
@@ -69,8 +69,8 @@ def test_the_search_takes_trained_layers_only_where_they_are_better(minilm_folde
     assert not result.improved
     assert not result.recipe.trainable_layers
     board = {row["candidate"]: row["recipe"] for row in result.leaderboard}
-    assert "top 1 layers trained" in board[-1]
-    assert any("top 1 layers" in trial.recipe.describe() for trial in told[-1])
+    assert "1 top layers trained" in board[-1]
+    assert any("1 top layers" in trial.recipe.describe() for trial in told[-1])
 
 
 def test_what_cannot_be_unfrozen_is_refused_before_any_work(minilm_folder, noisy):
@@ -80,3 +80,5 @@ def test_what_cannot_be_unfrozen_is_refused_before_any_work(minilm_folder, noisy
         tune(rows(), encoder=SentenceTransformerEncoder(minilm_folder), unfreeze=9)
     with pytest.raises(ValueError, match="unfreeze=-1; expected a number of layers"):
         tune(rows(), encoder=SentenceTransformerEncoder(minilm_folder), unfreeze=-1)
+    with pytest.raises(ValueError, match="recipe and unfreeze=1 are both given"):
+        tune(rows(), encoder=SentenceTransformerEncoder(minilm_folder), unfreeze=1, recipe=RECIPE)

@@ -98,16 +98,19 @@ class Finals:
             return before
         gain = gain_over(plain, best_scores, metric=self.task.metric, comparisons=scored, seed=self.task.seed)
         chosen, chosen_scores = (best, best_scores) if gain.real else (before, plain)
-        if classifier is not None and not gain.real:
-            outcome, scores = self.score(classifier)
-            if mean_choice(scores) > mean_choice(plain):
-                chosen, chosen_scores = outcome, scores
-        if self.unfreeze and not notes:
-            outcome, scores = self.score(self._unfrozen(best))
-            after = gain_over(plain, scores, metric=self.task.metric, comparisons=scored + 1, seed=self.task.seed)
-            further = gain_over(chosen_scores, scores, metric=self.task.metric, seed=self.task.seed)
-            if after.real and further.real:
-                chosen, gain = outcome, after
+        try:
+            if classifier is not None and not gain.real:
+                outcome, scores = self.score(classifier)
+                if mean_choice(scores) > mean_choice(plain):
+                    chosen, chosen_scores = outcome, scores
+            if self.unfreeze and not notes:
+                outcome, scores = self.score(self._unfrozen(best))
+                after = gain_over(plain, scores, metric=self.task.metric, comparisons=scored + 1, seed=self.task.seed)
+                further = gain_over(chosen_scores, scores, metric=self.task.metric, seed=self.task.seed)
+                if after.real and further.real:
+                    chosen, gain = outcome, after
+        except KeyboardInterrupt:
+            notes.append("it was interrupted")
         return replace(chosen, gain=gain, notes=notes)
 
     def _unfrozen(self, best: Outcome) -> Contender:

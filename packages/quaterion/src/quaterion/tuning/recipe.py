@@ -153,7 +153,7 @@ class Recipe:
     def describe(self) -> str:
         """The recipe in one line, for tables."""
         names = ", group names as examples" if self.group_names else ""
-        layers = f", top {self.trainable_layers} layers trained" if self.trainable_layers else ""
+        layers = f", {self.trainable_layers} top layers trained" if self.trainable_layers else ""
         if not self.losses:
             return f"untouched encoder{names}"
         head = "no head" if self.head.type == "EmptyHead" else _short(self.head)

@@ -70,7 +70,7 @@ class TuningTask:
         return len(objects) == len({sample.group for sample in self.data.train}) and bool(self.data.group_names)
 
     def _names(self, vectors: SampleVectors) -> list[Any]:
-        return self.data.group_names if vectors.takes_texts else []
+        return self.data.group_names if vectors.takes_texts and not self.unseen_groups else []
 
     def search_folds(self, vectors: SampleVectors) -> list[Fold]:
         """Parts to train and to score on while searching; none where there is nothing to hold out.
@@ -79,7 +79,9 @@ class TuningTask:
             vectors: What encodes them.
         """
         if self.data.validation is not None:
-            return [Fold(vectors, self.data.train, self.data.validation, self._names(vectors))]
+            known = {sample.group for sample in self.data.train} if self.data.form == "groups" else set()
+            names = [name for name in self._names(vectors) if name.group in known]
+            return [Fold(vectors, self.data.train, self.data.validation, names)]
         count = len(self.data.train)
         if count >= SEARCHED:
             return self._folds(vectors, self.data.train, 1, seed=self.seed, share=0.2)

@@ -26,6 +26,7 @@ from quaterion.tuning.space import candidates
 from quaterion.tuning.task import TuningTask
 from quaterion.tuning.unfreezing import Unfreezing
 from quaterion.tuning.vectors import SampleVectors
+from quaterion.utils.numbers import is_whole_number
 
 __all__ = ["tune"]
 
@@ -118,8 +119,13 @@ def tune(
     seconds, started = seconds_of(budget), time.monotonic()
     if trials < 1:
         raise ValueError(f"trials={trials}; expected 1 or more.")
-    if unfreeze < 0:
-        raise ValueError(f"unfreeze={unfreeze}; expected a number of layers, 0 or more.")
+    if not is_whole_number(unfreeze) or unfreeze < 0:
+        raise ValueError(f"unfreeze={unfreeze!r}; expected a number of layers, 0 or more.")
+    if unfreeze and recipe is not None:
+        raise ValueError(
+            f"recipe and unfreeze={unfreeze} are both given. A recipe says itself which layers are trained: set its "
+            "trainable_layers, and leave out unfreeze (--unfreeze)."
+        )
     if out is not None:
         check_out(Path(out))
     reading = {
@@ -184,29 +190,31 @@ class _Run:
         searches: list[tuple[EncoderChoice, SampleVectors, Search]] = []
         notes: list[str] = []
         reserved = (1 - SEARCHED) * seconds
+        for choice in self.choices if self.unfreeze else ():
+            Unfreezing(choice, self._vectors(choice), self.cache).check(self.unfreeze)
         try:
             for place, choice in enumerate(self.choices):
                 vectors = self._vectors(choice)
-                if self.unfreeze:
-                    Unfreezing(choice, vectors, self.cache).check(self.unfreeze)
                 folds = self.task.search_folds(vectors)
                 if not folds or not self.task.check_folds(vectors):
-                    return self._nothing_to_choose_by(choice, vectors)
+                    continue
                 for fold in folds:
                     fold.encoded(Recipe())  # encoding is not the search's time
                 share = SEARCHED * seconds / len(self.choices)
                 one = self._search_of(choice, folds, time.monotonic() + share, first=place * (count + 2))
-                searches.append((choice, vectors, one))
                 if not self._score_untouched(one, has_names=bool(folds[0].names)):
-                    return self._nothing_to_choose_by(choice, vectors)
+                    continue
+                searches.append((choice, vectors, one))
                 self._try_recipes(one, vectors, folds, count)
                 if one.stopped and one.stopped not in notes:
                     notes.append(one.stopped)
         except KeyboardInterrupt:
-            if not any(one.trials for _, _, one in searches):
+            if not searches:
                 raise
             notes.append("it was interrupted")
-            reserved = 0.0
+            reserved, self.unfreeze = 0.0, 0
+        if not searches:
+            return self._nothing_to_choose_by(self.choices[0], self._vectors(self.choices[0]))
         outcome = self._decide(searches, time.monotonic() + reserved)
         return replace(outcome, trials=self.trials, notes=[*notes, *outcome.notes])
 

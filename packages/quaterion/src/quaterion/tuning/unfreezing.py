@@ -1,9 +1,9 @@
 """Training the top layers of the encoders along with a head: a head alone rearranges only what vectors hold."""
 
+import atexit
 import math
 import shutil
 import tempfile
-import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -109,6 +109,8 @@ class Unfreezing:
         encoders, head = self.train(recipe, samples)
         trained = replace(fold, vectors=self.vectors_of(encoders), _encoded={})
         trained.encoded(recipe)
+        for encoder in encoders.values():  # their vectors are known
+            shutil.rmtree(encoder.folder)  # type: ignore[arg-type]
         return trained, head
 
     def vectors_of(self, encoders: Mapping[str, Encoder]) -> SampleVectors:
@@ -129,8 +131,8 @@ def _unfrozen(encoder: Any, layers: int) -> Encoder:
 
 
 def _frozen(encoder: Any) -> Encoder:
-    """A frozen copy, whose files are gone with it: it reads them when it is first used."""
+    """A frozen copy, whose files stay as long as the process: it, and copies of it, read them when they are used."""
     folder = tempfile.mkdtemp(prefix="quaterion-encoder-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     frozen: Encoder = encoder.frozen_copy(folder)
-    weakref.finalize(frozen, shutil.rmtree, folder, ignore_errors=True)
     return frozen
