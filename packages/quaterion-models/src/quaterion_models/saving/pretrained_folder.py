@@ -29,6 +29,7 @@ from quaterion_models.saving.registry import type_name
 
 _MODEL = "model"
 _ADAPTERS = "adapters"
+LAYERS = "trainable_layers"
 _OF_ALL: dict[str, type | tuple[type, ...]] = {
     "trainable": bool,
     "dtype": (str, type(None)),
@@ -79,7 +80,11 @@ def save_pretrained(
     content: dict[str, Any] = {
         "format_version": FORMAT_VERSION,
         "type": type_name(saved_as or type(encoder)),
-        "args": {"trainable": encoder.trainable, **encoder.settings},
+        "args": {
+            "trainable": encoder.trainable,
+            # A setting that came later: folders of encoders without it are what they always were.
+            **{name: value for name, value in encoder.settings.items() if value is not None or name != LAYERS},
+        },
     }
     if encoder.gradient_checkpointing:
         content["args"]["gradient_checkpointing"] = True
@@ -156,7 +161,7 @@ def frozen_copy(encoder: _P, folder: Path) -> _P:
     merged.merge_adapters()
     merged.write_model(merged.loaded(), folder)
     settings: dict[str, Any] = {**merged.settings}
-    settings.pop("trainable_layers", None)
+    settings.pop(LAYERS, None)
     return type(encoder)(str(folder), **settings).to(encoder.module_dtype)
 
 
