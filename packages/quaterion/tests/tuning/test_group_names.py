@@ -109,6 +109,7 @@ def test_one_text_of_each_group(encoder):
     assert result.recipe.group_names
     assert [trial.number for trial in result.trials] == [0, 1]
     assert result.test.after.value > result.test.before.value
+    assert result.improved or "names of groups are examples" in str(result)
     numbered = [{**row, "group": f"{list(TEXTS).index(row['group'])}"} for row in rows(1)]
     assert "too little data" in " ".join(tune(numbered, encoder=encoder, test_size=0, budget="60s", trials=1).notes)
 

@@ -117,9 +117,10 @@ class TuneResult:
                 "held out from training)."
             )
         elif self.gain is not None:
+            names = ", names of groups are examples" if self.recipe.group_names else ""
             lines.append(
                 "Nothing that was tried beats the untouched encoder beyond noise, so the untouched encoder is the "
-                f"result: {self.encoder}{', with class weights beside it' if self.recipe.losses else ''}."
+                f"result: {self.encoder}{', with class weights beside it' if self.recipe.losses else ''}{names}."
             )
         elif self.trials:
             lines.append(f"No recipe was tried, so the untouched encoder is the result: {self.encoder}.")
