@@ -202,13 +202,15 @@ class _Run:
                     fold.encoded(Recipe())  # encoding is not the search's time
                 share = SEARCHED * seconds / len(self.choices)
                 one = self._search_of(choice, folds, time.monotonic() + share, first=place * (count + 2))
-                if not self._score_untouched(one, has_names=bool(folds[0].names)):
-                    continue
                 searches.append((choice, vectors, one))
+                if not self._score_untouched(one, has_names=bool(folds[0].names)):
+                    searches.pop()
+                    continue
                 self._try_recipes(one, vectors, folds, count)
                 if one.stopped and one.stopped not in notes:
                     notes.append(one.stopped)
         except KeyboardInterrupt:
+            searches = [search for search in searches if search[2].trials]
             if not searches:
                 raise
             notes.append("it was interrupted")
