@@ -83,6 +83,16 @@ def content_id(obj: Any) -> int:
     return int.from_bytes(content_key(obj)[:8], "little", signed=True)
 
 
+def joined(tag: bytes, *parts: bytes) -> bytes:
+    """Joins digests to one of 16 bytes, apart by kind of object.
+
+    Args:
+        tag: The kind, 16 bytes at most.
+        parts: Digests of 16 bytes, or one of any size.
+    """
+    return _digest(tag, b"".join(parts))
+
+
 def _digest(tag: bytes, payload: Any) -> bytes:
     # BLAKE2's personalisation keeps the tags apart, so that no payload of one type can imitate another type.
     return blake2b(payload, digest_size=16, person=tag).digest()

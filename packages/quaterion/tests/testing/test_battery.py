@@ -13,7 +13,8 @@ from quaterion.distances import Distance
 from quaterion.functional.similarity import distance_matrix, similarity_matrix
 from quaterion.loss import GroupLoss, MultipleNegativesRankingLoss, SoftmaxLoss, TripletLoss
 from quaterion.testing import LossCheckError, check_loss
-from quaterion.testing.loss_checks import CHECKS, Reference
+from quaterion.testing.loss_case import Reference
+from quaterion.testing.loss_checks import CHECKS
 from quaterion.testing.plain_losses import plain_multiple_negatives_ranking, plain_sup_con, plain_triplet
 
 

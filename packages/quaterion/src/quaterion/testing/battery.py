@@ -5,7 +5,8 @@ from collections.abc import Collection
 import torch
 
 from quaterion.loss import SimilarityLoss
-from quaterion.testing.loss_checks import CHECKS, LossCase, NotApplicable, Reference
+from quaterion.testing.loss_case import LossCase, NotApplicable, Reference
+from quaterion.testing.loss_checks import CHECKS
 
 __all__ = ["LossCheckError", "check_loss"]
 
