@@ -1,7 +1,7 @@
 """What 1 million, 100 million and 1 billion objects take in memory, hours and money, worked out from measured rates.
 
 Nothing is timed here: each rate is an argument, and its default was measured by the script that `--help` names, on 2
-cores of a CPU with all-MiniLM-L6-v2 and vectors of 384. The table of docs/scale.md is what this prints.
+cores of a CPU with all-MiniLM-L6-v2 and vectors of 384. The table of docs/how-to/scale.md is what this prints.
 
     python benchmarks/scale.py
     python benchmarks/scale.py --fill-rate 20000 --price 3      # a machine with a GPU, as you measured and pay it

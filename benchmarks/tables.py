@@ -1,6 +1,6 @@
 """Fills the tables of the docs from the benchmarks' JSON, so that no figure is typed by hand.
 
-    python benchmarks/tables.py docs/losses.md loss_quality.json losses.json
+    python benchmarks/tables.py docs/how-to/losses.md loss_quality.json losses.json
 
 Each file's name says which table of the page it fills.
 """

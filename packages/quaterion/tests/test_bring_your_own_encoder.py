@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
 EXAMPLE = ROOT / "examples" / "bring_your_own_encoder.py"
-PAGE = ROOT / "docs" / "bring-your-own-encoder.md"
+PAGE = ROOT / "docs" / "how-to" / "bring-your-own-encoder.md"
 
 
 def test_every_block_of_the_page_stands_in_the_example():

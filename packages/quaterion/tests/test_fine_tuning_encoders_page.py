@@ -9,7 +9,7 @@ import pytest
 from quaterion_models import SimilarityModel
 from quaterion_models.heads import EmptyHead
 
-PAGE = Path(__file__).resolve().parents[3] / "docs" / "fine-tuning-encoders.md"
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "how-to" / "fine-tuning-encoders.md"
 
 
 @pytest.mark.slow

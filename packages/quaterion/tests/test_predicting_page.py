@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from quaterion.cli.app import app
 from quaterion_models.predict import Matcher
 
-PAGE = Path(__file__).resolve().parents[3] / "docs" / "predicting.md"
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "how-to" / "predicting.md"
 BLOCKS = re.findall(r"```(python|bash)\n(.*?)```", PAGE.read_text(encoding="utf-8"), flags=re.DOTALL)
 
 

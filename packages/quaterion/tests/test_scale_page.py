@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
-PAGE = (ROOT / "docs" / "scale.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "how-to" / "scale.md").read_text(encoding="utf-8")
 SCRIPT = ROOT / "benchmarks" / "scale.py"
 
 

@@ -13,7 +13,7 @@ from quaterion_models.encoders import CallableEncoder
 
 ROOT = Path(__file__).resolve().parents[3]
 EXAMPLE = ROOT / "examples" / "several_devices.py"
-PAGE = ROOT / "docs" / "several-devices.md"
+PAGE = ROOT / "docs" / "how-to" / "several-devices.md"
 
 
 def test_the_block_of_the_page_stands_in_the_example():

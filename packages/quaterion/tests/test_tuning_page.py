@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from quaterion.cli.app import app
 from quaterion_models import SimilarityModel
 
-PAGE = Path(__file__).resolve().parents[3] / "docs" / "tuning.md"
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "how-to" / "tuning.md"
 TEXT = PAGE.read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```(python|bash)\n(.*?)```", TEXT, flags=re.DOTALL)
 

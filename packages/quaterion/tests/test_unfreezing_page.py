@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import pytorch_lightning as pl
 
-PAGE = Path(__file__).resolve().parents[3] / "docs" / "unfreezing.md"
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "how-to" / "unfreezing.md"
 BLOCKS = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), flags=re.DOTALL)
 
 

@@ -1,4 +1,4 @@
-"""The examples of docs/encoders.md, run one after the other."""
+"""The examples of docs/how-to/encoders.md, run one after the other."""
 
 import re
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-PAGE = Path(__file__).resolve().parents[4] / "docs" / "encoders.md"
+PAGE = Path(__file__).resolve().parents[4] / "docs" / "how-to" / "encoders.md"
 
 
 def test_the_examples_of_the_page_run(tmp_path, monkeypatch):

@@ -11,7 +11,7 @@ import pytest
 
 from quaterion_runtime import Model
 
-PAGE = Path(__file__).parents[4] / "docs" / "serving.md"
+PAGE = Path(__file__).parents[4] / "docs" / "how-to" / "serving.md"
 TEXTS = ["a cat", "a kitten sleeps", "cat"]
 
 
