@@ -37,7 +37,7 @@ from quaterion import Quaterion, TrainableModel, tune
 from quaterion.dataset import GroupSimilarityDataLoader, SimilarityGroupSample
 from quaterion.eval.group import RetrievalPrecision
 from quaterion.loss import SupConLoss
-from quaterion.tuning.group_names import readable_name
+from quaterion.tuning.data.group_names import readable_name
 from quaterion.utils.minilm import find_minilm
 from quaterion_models import SimilarityModel
 from quaterion_models.encoders import Encoder, SentenceTransformerEncoder

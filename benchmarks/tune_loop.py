@@ -18,8 +18,8 @@ from quaterion.batch import GroupTargets
 from quaterion.dataset import SimilarityGroupSample
 from quaterion.train.learning_rate import learning_rate_factor
 from quaterion.tuning import Part, Recipe
-from quaterion.tuning.training import train_head, warmup_steps
-from quaterion.tuning.vectors import SampleVectors
+from quaterion.tuning.training.head_training import train_head, warmup_steps
+from quaterion.tuning.training.vectors import SampleVectors
 from quaterion_models.encoders import VectorEncoder
 from quaterion_models.heads import SkipConnectionHead
 

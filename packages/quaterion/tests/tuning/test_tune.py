@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 import torch
@@ -181,6 +182,39 @@ def test_a_recipe_is_trained_without_a_search(noisy, options, tmp_path):
     assert again.classifier.settings() == found.classifier.settings()
 
 
+def test_the_program_takes_what_was_given_as_objects(noisy, tmp_path, monkeypatch):
+    """Nobody can write down rows in memory or an encoder of the user's own: it is a function of them."""
+
+    class Own(VectorEncoder):
+        pass
+
+    rows, encoder = noisy.group_rows(10), Own(SIZE)
+    recipe = Recipe(head=Part("GatedHead"), losses=(Part("SoftmaxLoss"),), lr=0.05, epochs=2, batch_size=16)
+    result = tune(rows, group="group", encoder=encoder, recipe=recipe)
+    assert "a function, train(data, encoders)" in str(result)
+    names = {}
+    monkeypatch.chdir(tmp_path)
+    exec(result.program, names)  # noqa: S102
+    theirs = names["train"](rows, {"default": encoder})
+    some = [row["text"] for row in rows[:5]]
+    torch.testing.assert_close(theirs.encode(some), result.model.encode(some))
+    assert SimilarityModel.load(tmp_path / "model", classes=[Own]).encode(some).shape == (5, SIZE)
+
+
+def test_a_decision_that_rests_on_few_samples_says_so(noisy, options, tmp_path):
+    """Two groups have four texts and the others one, of which nothing can be held out."""
+    many = [row for row in noisy.group_rows(4) if row["group"] in {"g0", "g1"}]
+    ones = [{**row, "group": f"single {place}"} for place, row in enumerate(noisy.group_rows(5, seed=3))]
+    few = tune([*many, *ones], group="group", test_size=0, out=tmp_path / "out", **{**options, "trials": 1})
+    assert few.decided_on == 8
+    assert "The decision rests on 8 samples" in str(few)
+    assert "rests on 8 samples" in few.report.figures()["facts"]["tuning"]["decided on"]
+    assert json.loads((tmp_path / "out" / "result.json").read_text())["decided_on"] == 8
+    enough = replace(few, decided_on=100)
+    assert "rests on" not in str(enough)
+    assert enough.report.figures()["facts"]["tuning"]["decided on"] == "100 samples held out from training"
+
+
 def test_the_program_trains_the_same_model(tmp_path, datasets_folder, minilm_folder):
     data, out = tmp_path / "data.csv", tmp_path / "out"
     with (datasets_folder / "banking77" / "train.csv").open(newline="", encoding="utf-8") as file:
@@ -225,7 +259,7 @@ def test_stopped_before_there_is_anything(noisy, options, monkeypatch):
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("quaterion.tuning.search.train_head", interrupt)
+    monkeypatch.setattr("quaterion.tuning.training.fold.train_head", interrupt)
     with pytest.raises(KeyboardInterrupt):
         tune(noisy.group_rows(10), group="group", **options)
 

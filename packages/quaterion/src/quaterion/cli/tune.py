@@ -130,7 +130,6 @@ def tune(
         source: Any = data
         if recipe is not None:
             read = read_recipe_file(recipe)
-            options["recipe"] = read.recipe
             encoder = encoder or read.encoder
             if data is None:
                 given = {name for name in options if _is_given(context, name)}
@@ -138,6 +137,9 @@ def tune(
                 source, options = read.data, options | kept
             if source is None:
                 raise ValueError(f"{recipe} does not say where the data are; give DATA too.")
+            if encoder is None:
+                raise ValueError(f"{recipe} does not say which encoder it is for; give --encoder too.")
+            options["recipe"] = read.recipe
         if encoder:
             options["encoder"] = encoder
         with LiveLeaderboard() as board:

@@ -3,18 +3,17 @@
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import typer
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from quaterion.tuning.counted import counted
-
-if TYPE_CHECKING:
-    from quaterion.tuning import TuneResult
-    from quaterion.tuning.search import Trial
+from quaterion.eval.base_metric import UnscorableSetError
+from quaterion.tuning import TuneResult
+from quaterion.tuning.search.trial import Trial, best_first
+from quaterion.utils.counted import counted
 
 __all__ = ["LiveLeaderboard", "print_result", "save_report"]
 
@@ -38,13 +37,13 @@ class LiveLeaderboard:
         if self._live is not None:
             self._live.stop()
 
-    def show(self, trials: "Sequence[Trial]") -> None:
+    def show(self, trials: Sequence[Trial]) -> None:
         """Shows trials.
 
         Args:
             trials: The last trial of each candidate.
         """
-        order = sorted(trials, key=lambda trial: (-trial.share, -trial.choice))
+        order = best_first(trials)
         if self._console.is_terminal:
             if self._live is None:
                 self._live = Live(console=self._console, transient=True, auto_refresh=False)
@@ -55,7 +54,7 @@ class LiveLeaderboard:
             typer.echo(f"Candidate {order[0].number}: {order[0].value:.4f}, {order[0].recipe.describe()}", err=True)
 
 
-def leaderboard_table(trials: "Sequence[Trial]", count: int) -> Table:
+def leaderboard_table(trials: Sequence[Trial], count: int) -> Table:
     """The best candidates as a table.
 
     Args:
@@ -76,7 +75,7 @@ def leaderboard_table(trials: "Sequence[Trial]", count: int) -> Table:
     return table
 
 
-def print_result(result: "TuneResult", out: Path) -> None:
+def print_result(result: TuneResult, out: Path) -> None:
     """Prints what was found and where it is.
 
     Args:
@@ -84,7 +83,7 @@ def print_result(result: "TuneResult", out: Path) -> None:
         out: Its folder.
     """
     console = Console()
-    order = sorted(result.trials, key=lambda trial: (-trial.share, -trial.choice))
+    order = best_first(result.trials)
     if order:
         console.print(leaderboard_table(order[:ROWS], len(order)))
     typer.echo(str(result))
@@ -97,15 +96,13 @@ def print_result(result: "TuneResult", out: Path) -> None:
     typer.echo(f"The model is in {out}, after {result.seconds:.0f} s. {_next_command(result, out)}")
 
 
-def save_report(result: "TuneResult", out: Path) -> None:
+def save_report(result: TuneResult, out: Path) -> None:
     """Writes `report.html`, or tells how to get what it takes.
 
     Args:
         result: The result.
         out: Its folder.
     """
-    from quaterion.eval.base_metric import UnscorableSetError
-
     try:
         result.report.save(out / "report.html")
     except (ImportError, UnscorableSetError) as error:
@@ -114,7 +111,7 @@ def save_report(result: "TuneResult", out: Path) -> None:
         typer.echo(f"The report is in {out / 'report.html'}.")
 
 
-def _next_command(result: "TuneResult", out: Path) -> str:
+def _next_command(result: TuneResult, out: Path) -> str:
     if result.classifier is not None:
         what = '"a new text"' if result.task.data.columns else "IMAGE"
         return f"Use it: quaterion classify {out} {what}"

@@ -1,9 +1,7 @@
 """From labelled examples to the best head, by itself."""
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from itertools import islice
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,28 +10,19 @@ import torch
 from quaterion.cache.prepare import Progress
 from quaterion.dataset.files.columns import ColumnName
 from quaterion.tuning.budget import seconds_of
-from quaterion.tuning.data import read_tuning_data
-from quaterion.tuning.decision import beats_chance
-from quaterion.tuning.encoders import DEFAULT_ENCODER, EncoderChoice, encoder_choices
-from quaterion.tuning.finals import FINALISTS, Contender, Finals
-from quaterion.tuning.journal import Journal
-from quaterion.tuning.outcome import Outcome
-from quaterion.tuning.provenance import Provenance
-from quaterion.tuning.recipe import Recipe
-from quaterion.tuning.result import TuneResult, check_out, finish
-from quaterion.tuning.search import Fold, Search, Trial
-from quaterion.tuning.space import candidates
-from quaterion.tuning.task import TuningTask
-from quaterion.tuning.unfreezing import Unfreezing
-from quaterion.tuning.vectors import SampleVectors
+from quaterion.tuning.data.sources import is_folder
+from quaterion.tuning.data.tuning_data import read_tuning_data
+from quaterion.tuning.result.finishing import finish
+from quaterion.tuning.result.provenance import Provenance
+from quaterion.tuning.result.result_folder import check_out
+from quaterion.tuning.result.tune_result import TuneResult
+from quaterion.tuning.search.search_run import SearchRun, Tell
+from quaterion.tuning.search.task import TuningTask
+from quaterion.tuning.training.encoders import DEFAULT_ENCODER, encoder_choices
+from quaterion.tuning.training.recipe import Recipe
 from quaterion.utils.numbers import is_whole_number
 
 __all__ = ["tune"]
-
-SEARCHED = 0.6
-"""Share of the budget in which recipes are tried; the rest is for the last round."""
-
-Tell = Callable[[Sequence[Trial]], object]
 
 
 def tune(
@@ -116,18 +105,11 @@ def tune(
         result.classifier.classify(["my card does not work"])
         ```
     """
-    seconds, started = seconds_of(budget), time.monotonic()
-    if trials < 1:
-        raise ValueError(f"trials={trials}; expected 1 or more.")
-    if not is_whole_number(unfreeze) or unfreeze < 0:
-        raise ValueError(f"unfreeze={unfreeze!r}; expected a number of layers, 0 or more.")
-    if unfreeze and recipe is not None:
-        raise ValueError(
-            f"recipe and unfreeze={unfreeze} are both given. A recipe says itself which layers are trained: set its "
-            "trainable_layers, and leave out unfreeze (--unfreeze)."
-        )
-    if out is not None:
-        check_out(Path(out))
+    started = time.monotonic()
+    seconds, target = seconds_of(budget), None if out is None else Path(out)
+    _check_search(trials, unfreeze, recipe)
+    if target is not None:
+        check_out(target)
     reading = {
         "text": text,
         "group": group,
@@ -144,146 +126,34 @@ def tune(
         "skip_bad_rows": skip_bad_rows,
         "seed": seed,
     }
-    read = read_tuning_data(data, **reading)
-    choices = encoder_choices(encoder, images=_is_folder(data))
-    beside = None if out is None else Path(f"{out}.tuning")
+    task = TuningTask(read_tuning_data(data, **reading), unseen_groups, seed)
+    choices = encoder_choices(encoder, images=is_folder(data))
+    beside = None if target is None else Path(f"{target}.tuning")
     if beside is not None:
         beside.mkdir(parents=True, exist_ok=True)
-    run = _Run(
-        TuningTask(read, unseen_groups, seed),
+        cache = cache or beside / "cache"
+    run = SearchRun(
+        task,
         choices,
-        cache=Path(cache) if cache is not None else None if beside is None else beside / "cache",
+        cache=None if cache is None else Path(cache),
         journal=None if beside is None else beside / "trials.jsonl",
         device=torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu")),
         progress=progress,
         on_trial=on_trial,
         unfreeze=unfreeze,
     )
-    found = run.search(seconds, trials) if recipe is None else run.take(recipe)
-    provenance = Provenance(
-        data, reading, {"budget": budget, "trials": trials, "unfreeze": unfreeze, "seed": seed}, run.cache
-    )
-    return finish(run.task, found, provenance, out=None if out is None else Path(out), started=started)
+    outcome = run.search(seconds, trials) if recipe is None else run.take(recipe)
+    search = {"budget": budget, "trials": trials, "unfreeze": unfreeze, "seed": seed}
+    return finish(task, outcome, Provenance(data, reading, search, run.cache), out=target, started=started)
 
 
-@dataclass
-class _Run:
-    """One search over all encoders."""
-
-    task: TuningTask
-    choices: list[EncoderChoice]
-    cache: Path | None
-    journal: Path | None
-    device: torch.device
-    progress: Progress | None
-    on_trial: Tell
-    unfreeze: int
-    trials: list[Trial] = field(default_factory=list)
-
-    def take(self, recipe: Recipe) -> Outcome:
-        """Takes a recipe as it is."""
-        finals = Finals(self.task, time.monotonic(), self._finish_trial, cache=self.cache)
-        return finals.outcome(self.choices[-1], self._vectors(self.choices[-1]), recipe)
-
-    def search(self, seconds: float, count: int) -> Outcome:
-        """Tries recipes on all encoders."""
-        searches: list[tuple[EncoderChoice, SampleVectors, Search]] = []
-        notes: list[str] = []
-        reserved = (1 - SEARCHED) * seconds
-        for choice in self.choices if self.unfreeze else ():
-            Unfreezing(choice, self._vectors(choice), self.cache).check(self.unfreeze)
-        try:
-            for place, choice in enumerate(self.choices):
-                vectors = self._vectors(choice)
-                folds = self.task.search_folds(vectors)
-                if not folds or not self.task.check_folds(vectors):
-                    continue
-                for fold in folds:
-                    fold.encoded(Recipe())  # encoding is not the search's time
-                share = SEARCHED * seconds / len(self.choices)
-                one = self._search_of(choice, folds, time.monotonic() + share, first=place * (count + 2))
-                searches.append((choice, vectors, one))
-                if not self._score_untouched(one, has_names=bool(folds[0].names)):
-                    searches.pop()
-                    continue
-                self._try_recipes(one, vectors, folds, count)
-                if one.stopped and one.stopped not in notes:
-                    notes.append(one.stopped)
-        except KeyboardInterrupt:
-            searches = [search for search in searches if search[2].trials]
-            if not searches:
-                raise
-            notes.append("it was interrupted")
-            reserved, self.unfreeze = 0.0, 0
-        if not searches:
-            return self._nothing_to_choose_by(self.choices[0], self._vectors(self.choices[0]))
-        outcome = self._decide(searches, time.monotonic() + reserved)
-        return replace(outcome, trials=self.trials, notes=[*notes, *outcome.notes])
-
-    def _search_of(self, choice: EncoderChoice, folds: Sequence[Fold], deadline: float, *, first: int) -> Search:
-        earlier = list(self.trials)
-
-        def tell(trials: Sequence[Trial]) -> None:
-            self.trials = [*earlier, *trials]
-            self.on_trial(self.trials)
-
-        return Search(
-            choice.name,
-            folds,
-            metric=self.task.metric,
-            unseen=self.task.unseen_groups,
-            journal=Journal(self.journal, _digest(folds)),
-            deadline=deadline,
-            first_number=first,
-            tell=tell,
+def _check_search(trials: int, unfreeze: int, recipe: Recipe | None) -> None:
+    if trials < 1:
+        raise ValueError(f"trials={trials}; expected 1 or more.")
+    if not is_whole_number(unfreeze) or unfreeze < 0:
+        raise ValueError(f"unfreeze={unfreeze!r}; expected a number of layers, 0 or more.")
+    if unfreeze and recipe is not None:
+        raise ValueError(
+            f"recipe and unfreeze={unfreeze} are both given. A recipe says itself which layers are trained: set its "
+            "trainable_layers, and leave out unfreeze (--unfreeze)."
         )
-
-    def _score_untouched(self, search: Search, *, has_names: bool) -> bool:
-        """Scores the encoder as it is, and tells whether there is anything to compare with."""
-        if self.task.has_names_only:
-            num_groups = len({sample.group for sample in self.task.everything()})
-            return has_names and beats_chance(search.score_untouched(group_names=True).scores, num_groups)
-        search.score_untouched()
-        if has_names:
-            search.try_group_names()
-        return True
-
-    def _try_recipes(self, search: Search, vectors: SampleVectors, folds: Sequence[Fold], count: int) -> None:
-        recipes = candidates(self.task.kind, num_samples=len(folds[0].train), size=vectors.size, seed=self.task.seed)
-        search.halve(list(islice(recipes, count)))
-
-    def _decide(self, searches: Sequence[tuple[EncoderChoice, SampleVectors, Search]], deadline: float) -> Outcome:
-        contenders = [
-            Contender(choice, vectors, trial)
-            for choice, vectors, one in searches
-            for trial in sorted(one.trials.values(), key=lambda trial: trial.number)
-        ]
-        as_they_are = [(vectors, one.untouched) for _, vectors, one in searches]
-        untouched = [one for one in contenders if (one.vectors, one.trial.recipe) in as_they_are]
-        tried = [one for one in contenders if one.trial.recipe.losses]
-        finals = Finals(self.task, deadline, self._finish_trial, self.unfreeze, self.cache)
-        best_untouched = max(untouched, key=lambda one: one.trial.choice)
-        finalists = sorted(tried, key=lambda one: (-one.trial.share, -one.trial.choice))[:FINALISTS]
-        own = [one for one in tried if one.trial.recipe.untouched and one.vectors is best_untouched.vectors]
-        return finals.decide(best_untouched, finalists, own[0] if own else None)
-
-    def _finish_trial(self, trial: Trial) -> None:
-        others = [one for one in self.trials if one.number != trial.number]
-        self.trials = sorted([*others, trial], key=lambda one: one.number)
-        self.on_trial(self.trials)
-
-    def _nothing_to_choose_by(self, choice: EncoderChoice, vectors: SampleVectors) -> Outcome:
-        note = "there is too little data to hold a part out, so the encoder stays as it is"
-        return Outcome(choice, vectors, Recipe(), self.trials, None, [note], [], [])
-
-    def _vectors(self, choice: EncoderChoice) -> SampleVectors:
-        return SampleVectors(choice.encoders, cache=self.cache, device=self.device, progress=self.progress)
-
-
-def _is_folder(data: Any) -> bool:
-    return isinstance(data, str | Path) and Path(data).is_dir()
-
-
-def _digest(folds: Sequence[Fold]) -> str:
-    """What scores on these parts depend on: vectors, and the targets of each part."""
-    return "-".join(part.digest() for fold in folds for part in fold.encoded(Recipe()))

@@ -1,0 +1,1 @@
+"""What comes of a search: the model and its classifier, what they bring, and the folder of both."""

@@ -1,0 +1,1 @@
+"""Which recipe is the best, and whether it is better than none."""

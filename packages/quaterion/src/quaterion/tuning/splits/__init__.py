@@ -1,0 +1,1 @@
+"""Parts of samples that have no object in common."""
