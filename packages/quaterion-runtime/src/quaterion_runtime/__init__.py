@@ -12,6 +12,7 @@ __all__ = [
     "Model",
     "RuntimeFolderError",
     "Skipped",
+    "__version__",
     "binary_similarity",
     "cosine_similarity",
     "int8_similarity",
@@ -19,4 +20,5 @@ __all__ = [
     "rescore",
     "top_k",
 ]
+
 __version__ = "1.0.0"

@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     from quaterion.train.trainable_model import TrainableModel
     from quaterion.tuning.tune import tune
 
-__all__ = ["Quaterion", "TrainableModel", "tune"]
+__all__ = ["Quaterion", "TrainableModel", "__version__", "tune"]
+
+__version__ = "1.0.0"
 
 _WHERE = {
     "Quaterion": "quaterion.main",

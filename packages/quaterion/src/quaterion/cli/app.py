@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from quaterion import __version__
 from quaterion.cli.cache import cache
 from quaterion.cli.classify import CLASSIFY, classify
 from quaterion.cli.convert_model import CONVERT_MODEL, convert_model
@@ -35,9 +36,7 @@ app.add_typer(cache)
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import version
-
-        typer.echo(f"quaterion {version('quaterion')}")
+        typer.echo(f"quaterion {__version__}")
         raise typer.Exit
 
 
