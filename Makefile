@@ -10,6 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMPS := $(VENV)/.stamps
 RUNTIME := $(VENV)/runtime
+RELEASE := $(VENV)/release
 CONSTRAINTS := $(VENV)/constraints.txt
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 PROJECTS := $(wildcard packages/*/pyproject.toml)
@@ -21,7 +22,7 @@ PYTEST := $(TEST_ENV) $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 8 --d
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-fast test-runtime check fmt bench clean request
+.PHONY: help demo test test-fast test-runtime check fmt api bench dist test-dist version clean request
 
 help: ## list the targets (the default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -48,11 +49,25 @@ fmt: $(STAMPS)/test ## format the code and fix what the linter can fix
 	@$(BIN)/ruff check --fix-only --quiet
 	@$(BIN)/ruff format
 
+api: $(STAMPS)/test ## write the public names of all distributions to packages/*/api.txt
+	@$(BIN)/python scripts/public_api.py --update
+
 bench: $(STAMPS)/test ## run the benchmarks and write their JSON to benchmarks/results (ARGS="losses")
 	@$(BIN)/python benchmarks/run.py $(ARGS)
 
+dist: $(STAMPS)/release ## build wheels and sdists of all distributions into dist/
+	@rm -rf dist
+	@for project in packages/*/; do $(RELEASE)/bin/python -m build --quiet --no-isolation --outdir dist $$project || exit; done
+	@ls -l dist
+
+test-dist: dist ## check what dist/ holds, and install and use it in fresh environments
+	@$(TEST_ENV) TORCH='$(TORCH)' $(RELEASE)/bin/python -m pytest -q tests/release $(ARGS)
+
+version: ## print the version of all distributions (TO=1.1.0 sets it, TAG=v1.1.0 checks it for a release)
+	@$(PYTHON) scripts/version.py $(if $(TO),--to $(TO)) $(if $(TAG),--tag $(TAG))
+
 clean: ## remove .venv, caches and everything that was built
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis quaterion-demo lightning_logs
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis quaterion-demo lightning_logs dist
 	find packages benchmarks examples -name __pycache__ -prune -exec rm -rf {} +
 
 # A venv is recognised by its interpreter, so one that was made by hand is used as it is.
@@ -87,6 +102,14 @@ $(STAMPS)/runtime: $(shell find packages/quaterion-runtime/src packages/quaterio
 	rm -rf $(RUNTIME)
 	$(PYTHON) -m venv $(RUNTIME)
 	$(RUNTIME)/bin/python -m pip --disable-pip-version-check --no-input install "packages/quaterion-runtime[test]"
+	@touch $@
+
+# What builds and checks the distributions: with its own interpreter, so that torch is not needed for it.
+$(STAMPS)/release:
+	@mkdir -p $(STAMPS)
+	rm -rf $(RELEASE)
+	$(PYTHON) -m venv $(RELEASE)
+	$(RELEASE)/bin/python -m pip --disable-pip-version-check --no-input install build hatchling "twine>=6.1" "pytest>=8"
 	@touch $@
 
 $(STAMPS)/demo: EXTRAS := demo
