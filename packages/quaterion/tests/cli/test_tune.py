@@ -20,8 +20,8 @@ from typer.testing import CliRunner
 from quaterion.cli.app import app
 from quaterion.cli.tune_report import leaderboard_table
 from quaterion.tuning import Part, Recipe
-from quaterion.tuning.search.scoring import Score
 from quaterion.tuning.search.halving import Trial
+from quaterion.tuning.search.scoring import Score
 from quaterion_models import SimilarityModel
 from quaterion_models.predict import Classifier
 
