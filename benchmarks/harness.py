@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-__all__ = ["RUNS", "interleaved", "machine", "main", "peak_memory", "ratio"]
+__all__ = ["RUNS", "interleaved", "machine", "main", "peak_memory", "ratio", "status"]
 
 RUNS = 5
 
@@ -48,12 +48,12 @@ def peak_memory(function: Callable[[], object]) -> float:
     """The most memory that a call takes above what the process has before, in MiB."""
     # From here on the peak is that of the call, not of what came before.
     Path("/proc/self/clear_refs").write_text("5")
-    before = _status("VmRSS")
+    before = status("VmRSS")
     function()
-    return _status("VmHWM") - before
+    return status("VmHWM") - before
 
 
-def _status(field: str) -> float:
+def status(field: str) -> float:
     """A field of this process's memory in MiB."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith(f"{field}:"):

@@ -9,7 +9,6 @@ backward, on one large batch.
 
 import argparse
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -21,12 +20,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from harness import status
 from quaterion import loss as losses
 from quaterion.batch import GroupTargets, PairTargets
 
 GROUP_SIZE = 4
 NUM_GROUPS = 1000
-GIB = 1024**3
 SHORTEST_RUN = 0.3
 """Seconds of steps behind each of the figures that the median is taken of."""
 
@@ -215,29 +214,19 @@ def run_one(name: str, batch: int, dim: int) -> dict[str, float]:
         rows = 2 * batch
         targets = pair_targets(batch)._replace(scores=scores(loss, batch))
     embeddings = torch.randn(rows, dim, requires_grad=True)
-    before = resident()
+    before = status("VmHWM") / 1024
     start = time.perf_counter()
     value = loss.compute(embeddings, targets)
     value.backward()
     seconds = time.perf_counter() - start
     assert embeddings.grad is not None
     assert embeddings.grad.isfinite().all()
-    return {"rows": rows, "before_gib": before, "peak_gib": resident(), "seconds": seconds}
+    return {"rows": rows, "before_gib": before, "peak_gib": status("VmHWM") / 1024, "seconds": seconds}
 
 
 def scores(loss: losses.SimilarityLoss, pairs: int) -> Tensor:
     graded = isinstance(loss, losses.CoSENTLoss | losses.CosineSimilarityLoss)
     return torch.rand(pairs) if graded else torch.ones(pairs)
-
-
-def resident() -> float:
-    """The largest resident set of this process so far, in GiB."""
-    status = Path("/proc/self/status")
-    if status.exists():  # on Linux ru_maxrss starts at what the parent process had
-        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
-        return int(line.split()[1]) * 1024 / GIB
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / GIB
 
 
 def measure_memory(name: str, arguments: argparse.Namespace) -> dict[str, object]:
