@@ -9,12 +9,12 @@ from quaterion.cli.cache import cache
 from quaterion.cli.classify import CLASSIFY, classify
 from quaterion.cli.convert_model import CONVERT_MODEL, convert_model
 from quaterion.cli.demo import HELP, demo
-from quaterion.cli.errors import EXIT_CODES
 from quaterion.cli.evaluate import EVALUATE, evaluate
 from quaterion.cli.export import EXPORT, export
 from quaterion.cli.index import INDEX, index
 from quaterion.cli.match import MATCH, match
 from quaterion.cli.report import REPORT, report
+from quaterion.cli.running import EXIT_CODES
 from quaterion.cli.search import SEARCH, search
 from quaterion.cli.tune import TUNE, tune
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from quaterion.cli.errors import EXIT_CODES, command_errors
+from quaterion.cli.running import EXIT_CODES, running
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -77,7 +77,7 @@ RM = (
 @cache.command(help=LS, epilog=EXIT_CODES)
 def ls(context: typer.Context, folder: Folder, json: Json = False) -> None:
     """See `LS`, which is what the command shows."""
-    with command_errors(debug=bool(context.obj)):
+    with running(context):
         from quaterion.cache.maintenance import list_stores, reading_files
         from quaterion.cli.cache_report import folder_as_json, print_stores
 
@@ -93,7 +93,7 @@ def ls(context: typer.Context, folder: Folder, json: Json = False) -> None:
 @cache.command(help=INFO, epilog=EXIT_CODES)
 def info(context: typer.Context, folder: Folder, store: Store = None, json: Json = False) -> None:
     """See `INFO`, which is what the command shows."""
-    with command_errors(debug=bool(context.obj)):
+    with running(context):
         from quaterion.cache.maintenance import reading_files
         from quaterion.cli.cache_report import folder_as_json, print_readings, print_store
 
@@ -109,9 +109,10 @@ def info(context: typer.Context, folder: Folder, store: Store = None, json: Json
 @cache.command(help=VERIFY, epilog=EXIT_CODES)
 def verify(context: typer.Context, folder: Folder, store: Store = None) -> None:
     """See `VERIFY`, which is what the command shows."""
-    with command_errors(debug=bool(context.obj)):
+    with running(context):
         from quaterion.cache.store_check import check_store
-        from quaterion.cli.cache_report import print_damage, progress_bar
+        from quaterion.cli.cache_report import print_damage
+        from quaterion.cli.progress import progress_bar
 
         stores = _chosen(folder, store)
         total = sum(one.manifest.rows for one in stores if one.manifest)
@@ -149,7 +150,7 @@ def prune(
     yes: Yes = False,
 ) -> None:
     """See `PRUNE`, which is what the command shows."""
-    with command_errors(debug=bool(context.obj)):
+    with running(context):
         from quaterion.cache.maintenance import list_stores
         from quaterion.cache.pruning import plan_prune
         from quaterion.cli.cache_report import print_kept, print_removals
@@ -183,7 +184,7 @@ def rm(
     yes: Yes = False,
 ) -> None:
     """See `RM`, which is what the command shows."""
-    with command_errors(debug=bool(context.obj)):
+    with running(context):
         from quaterion.cache.pruning import plan_removal
         from quaterion.cli.cache_report import print_removals
 

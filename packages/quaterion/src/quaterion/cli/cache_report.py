@@ -1,8 +1,7 @@
 """What `quaterion cache` prints: tables of stores, all about one of them, what is damaged and what would go."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,7 +25,6 @@ __all__ = [
     "print_removals",
     "print_store",
     "print_stores",
-    "progress_bar",
     "size",
 ]
 
@@ -179,25 +177,6 @@ def folder_as_json(folder: Path, stores: "Sequence[StoreInfo]", readings: Sequen
         "readings": [{"file": file.name, "bytes": file.stat().st_size} for file in readings],
     }
     return json.dumps(content, indent=2)
-
-
-@contextmanager
-def progress_bar(description: str, total: int) -> Iterator[Callable[[int], object]]:
-    """A progress bar on standard error, shown in a terminal only.
-
-    Args:
-        description: What is done.
-        total: How much of it there is.
-
-    Yields:
-        A function that counts what was done.
-    """
-    from rich.progress import Progress
-
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, redirect_stdout=False, disable=not console.is_terminal) as progress:
-        task = progress.add_task(description, total=total)
-        yield lambda count: progress.advance(task, count)
 
 
 def size(bytes_: int) -> str:

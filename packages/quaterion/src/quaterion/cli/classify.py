@@ -1,16 +1,24 @@
 """`quaterion classify`: the group of texts, how sure that is, and which are of none."""
 
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from quaterion.cli.errors import EXIT_CODES, command_errors
-from quaterion.cli.input_rows import InputRow, Rows, StreamFormat, file_rows, given_rows, in_chunks, standard_input
-from quaterion.cli.options import ModelName
+from quaterion.cli.input_rows import (
+    InputRow,
+    Rows,
+    StreamFormat,
+    file_rows,
+    given_rows,
+    in_chunks,
+    standard_input,
+    tell_skipped,
+)
+from quaterion.cli.options import AnswerFile, AnswerJson, InputFormat, ModelName, SkipBadTexts
 from quaterion.cli.output_rows import check_output, open_output
+from quaterion.cli.running import EXIT_CODES, running
 
 if TYPE_CHECKING:
     from quaterion.dataset.files import Samples
@@ -32,7 +40,7 @@ CLASSIFY = (
     "Example: quaterion classify my-model --data new.csv --text query --examples old.csv --group intent --keep 0.95 "
     "--out answers.csv\n\n" + EXIT_CODES
 )
-DATA, GROUPS, OUTPUT = "Texts", "Groups", "Output"
+TEXTS, GROUPS = "Texts", "Groups"
 CHUNK = 1024
 ANSWER = ("label", "confidence", "similarity")
 
@@ -41,16 +49,12 @@ def classify(
     context: typer.Context,
     model: ModelName,
     texts: Annotated[list[str] | None, typer.Argument(metavar="[TEXT]...", help="Texts.", show_default=False)] = None,
-    data: Annotated[Path | None, typer.Option(help="File with texts.", dir_okay=False, rich_help_panel=DATA)] = None,
+    data: Annotated[Path | None, typer.Option(help="File with texts.", dir_okay=False, rich_help_panel=TEXTS)] = None,
     text: Annotated[
-        str | None, typer.Option(help="Column of texts, in every file that is read.", rich_help_panel=DATA)
+        str | None, typer.Option(help="Column of texts, in every file that is read.", rich_help_panel=TEXTS)
     ] = None,
-    format: Annotated[  # noqa: A002 - what users call it
-        StreamFormat, typer.Option(help="What standard input holds.", rich_help_panel=DATA)
-    ] = "text",
-    skip_bad_rows: Annotated[
-        bool, typer.Option("--skip-bad-rows", help="Leave out rows that cannot be read.", rich_help_panel=DATA)
-    ] = False,
+    format: InputFormat = "text",  # noqa: A002 - what users call it
+    skip_bad_rows: SkipBadTexts = False,
     examples: Annotated[
         Path | None,
         typer.Option(
@@ -84,16 +88,8 @@ def classify(
     save: Annotated[
         bool, typer.Option("--save", help="Keep the classifier in MODEL's folder.", rich_help_panel=GROUPS)
     ] = False,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            help="File to write, .csv or .jsonl.",
-            dir_okay=False,
-            show_default="standard output",
-            rich_help_panel=OUTPUT,
-        ),
-    ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON lines.", rich_help_panel=OUTPUT)] = False,
+    out: AnswerFile = None,
+    json: AnswerJson = False,
 ) -> None:
     """See `CLASSIFY`, which is what the command shows."""
     if texts and data is not None:
@@ -102,9 +98,7 @@ def classify(
         raise typer.BadParameter("--threshold and --keep exclude each other.")
     if examples is None and (group is not None or example_text is not None):
         raise typer.BadParameter("Columns of examples are named without a file: give --examples.")
-    with command_errors(debug=bool(context.obj)):
-        # Before torch is imported: threads that wait shall sleep; see `quaterion demo`.
-        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    with running(context):
         # The data first: what is wrong with it is told before a model is loaded.
         check_output(out)
         labelled = None if examples is None else _read(examples, example_text or text, group, skip_bad_rows)
@@ -127,8 +121,7 @@ def classify(
                     pairs = zip(chunk, predictions, strict=True)
                     writer.write((_answer(row, found), _shown(row, found)) for row, found in pairs)
                     advance(len(chunk))
-        if rows.skipped:
-            typer.echo(f"Left out {rows.skipped:,} bad row{'s' * (rows.skipped != 1)}.", err=True)
+        tell_skipped(rows.skipped)
 
 
 def _read(examples: Path, text: str | None, group: str | None, skip_bad_rows: bool) -> "Samples":

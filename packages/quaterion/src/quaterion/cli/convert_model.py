@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from quaterion.cli.errors import command_errors
+from quaterion.cli.running import running
 
 __all__ = ["CONVERT_MODEL", "convert_model"]
 
@@ -36,7 +36,7 @@ def convert_model(
     ] = None,
 ) -> None:
     """See `CONVERT_MODEL`, which is what the command shows."""
-    with command_errors(debug=bool(context.obj)):
+    with running(context):
         from rich.console import Console
         from rich.table import Table
         from rich.text import Text

@@ -1,6 +1,5 @@
 """`quaterion demo`: the first job, from the command line."""
 
-import os
 import sys
 import webbrowser
 from contextlib import ExitStack
@@ -9,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from quaterion.cli.errors import EXIT_CODES, command_errors
+from quaterion.cli.output_file import check_writable
+from quaterion.cli.running import EXIT_CODES, running
 
 if TYPE_CHECKING:
     from quaterion.demo.run import DemoOptions, DemoResult
@@ -59,12 +59,11 @@ def demo(
     """See `HELP`, which is what the command shows."""
     if not serve and (port is not None or no_browser):
         raise typer.BadParameter("--port and --no-browser are for the search page: add --serve.")
-    with command_errors(debug=bool(context.obj)), ExitStack() as stack:
-        _check_writable(out, json)
+    with running(context), ExitStack() as stack:
+        out.mkdir(parents=True, exist_ok=True)
+        if json is not None:
+            check_writable(json)
         typer.echo("Loading ...", err=True)
-        # Before torch is imported: threads that wait shall sleep. Spinning, they slow each other down sixfold wherever
-        # another program takes one of the cores.
-        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         from quaterion.cli.demo_report import print_report
         from quaterion.demo.run import QUESTIONS, DemoOptions, run_demo
         from quaterion.demo.serve import PageServer
@@ -97,14 +96,3 @@ def _serve(server: "PageServer", result: "DemoResult", options: "DemoOptions", *
         server.serve_forever()
     except KeyboardInterrupt:
         typer.echo("Stopped.")
-
-
-def _check_writable(out: Path, json: Path | None) -> None:
-    """Finds out before the work begins whether its result can be written."""
-    out.mkdir(parents=True, exist_ok=True)
-    if json is not None:
-        json.parent.mkdir(parents=True, exist_ok=True)
-        new = not json.exists()
-        json.open("a", encoding="utf-8").close()
-        if new:
-            json.unlink()

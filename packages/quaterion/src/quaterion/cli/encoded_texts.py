@@ -28,7 +28,7 @@ def encoded_texts(
     """
     import torch
 
-    from quaterion.cli.cache_report import progress_bar
+    from quaterion.cli.progress import progress_bar
 
     parts = []
     with progress_bar("Encoding", len(texts)) as advance:

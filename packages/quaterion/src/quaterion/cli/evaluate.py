@@ -1,25 +1,27 @@
 """`quaterion evaluate`: metrics of a model on a file of data, alone or beside another model."""
 
-import os
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from quaterion.cli.errors import EXIT_CODES, command_errors
 from quaterion.cli.options import (
     Anchor,
+    Before,
+    Cache,
     DataFile,
     Group,
     ModelName,
     Negatives,
     Positive,
+    Sample,
     Score,
     ScoreRange,
     SkipBadRows,
     Text,
 )
 from quaterion.cli.output_file import check_writable
+from quaterion.cli.running import EXIT_CODES, running
 
 __all__ = ["EVALUATE", "evaluate"]
 
@@ -35,7 +37,7 @@ EVALUATE = (
     "With --before the table shows two models side by side, and whether their difference is more than chance.\n\n"
     "Example: quaterion evaluate my-model test.csv --text query --group intent --before encoder\n\n" + EXIT_CODES
 )
-MEASURE = "Measuring"
+MEASURING = "Measuring"
 
 
 def evaluate(
@@ -50,20 +52,13 @@ def evaluate(
     score: Score = None,
     score_range: ScoreRange = None,
     skip_bad_rows: SkipBadRows = False,
-    before: Annotated[
-        str | None,
-        typer.Option(
-            metavar="MODEL",
-            help='Another model to compare with, or "encoder" for the model\'s own encoder without its head.',
-            rich_help_panel=MEASURE,
-        ),
-    ] = None,
+    before: Before = None,
     metric: Annotated[
         list[str] | None,
         typer.Option(
             help="Of groups and pairs: recall, precision, ndcg, mrr, r_precision, map@r. Of scored pairs: spearman, "
             "pearson, average_precision, best_f1, roc_auc. May be given several times.",
-            rich_help_panel=MEASURE,
+            rich_help_panel=MEASURING,
             show_default="those that suit the data",
         ),
     ] = None,
@@ -73,37 +68,27 @@ def evaluate(
             "--k",
             min=1,
             help="How many found texts recall, precision and ndcg look at; may be given several times.",
-            rich_help_panel=MEASURE,
+            rich_help_panel=MEASURING,
             show_default="1 and 10",
         ),
     ] = None,
-    sample: Annotated[
-        int | None,
-        typer.Option(
-            min=1, help="Search with so many texts only, drawn at random, among all.", rich_help_panel=MEASURE
-        ),
-    ] = None,
+    sample: Sample = None,
     seed: Annotated[
-        int, typer.Option(min=0, help="Seed of the sample and of the intervals.", rich_help_panel=MEASURE)
+        int, typer.Option(min=0, help="Seed of the sample and of the intervals.", rich_help_panel=MEASURING)
     ] = 0,
     json: Annotated[
-        Path | None, typer.Option(help="File to write the figures to.", dir_okay=False, rich_help_panel=MEASURE)
+        Path | None, typer.Option(help="File to write the figures to.", dir_okay=False, rich_help_panel=MEASURING)
     ] = None,
-    cache: Annotated[
-        Path | None,
-        typer.Option(help="Folder that keeps the encoder's vectors.", file_okay=False, rich_help_panel=MEASURE),
-    ] = None,
+    cache: Cache = None,
 ) -> None:
     """See `EVALUATE`, which is what the command shows."""
-    with command_errors(debug=bool(context.obj)):
+    with running(context):
         if json is not None:
             check_writable(json)
-        # Before torch is imported: threads that wait shall sleep; see `quaterion demo`.
-        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-        from quaterion.cli.cache_report import progress_bar
         from quaterion.cli.evaluate_metrics import choose_metrics
         from quaterion.cli.evaluate_models import load_models
         from quaterion.cli.evaluate_report import figures_as_json, print_figures
+        from quaterion.cli.progress import progress_bar
         from quaterion.dataset.files import read_samples
         from quaterion.eval.comparison import compare
         from quaterion.eval.embedded_model import embedded_model

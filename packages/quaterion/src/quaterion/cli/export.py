@@ -1,6 +1,5 @@
 """`quaterion export`: a model for programs without this library."""
 
-import os
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
@@ -8,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from quaterion.cli.errors import EXIT_CODES, command_errors
 from quaterion.cli.options import Anchor, Group, ModelName, Positive, SkipBadRows, Text
+from quaterion.cli.running import EXIT_CODES, running
 
 __all__ = ["EXPORT", "export"]
 
@@ -81,9 +80,7 @@ def export(
         raise typer.BadParameter(f"{', '.join(wrong)} go with --to onnx only.")
     if data is None and any(columns.values()):
         raise typer.BadParameter("Columns are named without a file: give --data.")
-    with command_errors(debug=bool(context.obj)):
-        # Before torch is imported: threads that wait shall sleep; see `quaterion demo`.
-        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    with running(context):
         # The data first: what is wrong with it is told before a model is loaded.
         samples = None if data is None else _read(data, columns, skip_bad_rows=skip_bad_rows)
         from quaterion.cli.evaluate_models import load_model

@@ -1,13 +1,12 @@
 """`quaterion index`: embeds the objects of a file and keeps them in an index."""
 
 import os
-from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from quaterion.cli.errors import EXIT_CODES, command_errors
 from quaterion.cli.options import DataFile, ModelName, SkipBadRows
+from quaterion.cli.running import EXIT_CODES, running
 
 __all__ = ["API_KEY", "INDEX", "Collection", "Device", "index"]
 
@@ -34,14 +33,6 @@ Device = Annotated[
         rich_help_panel=_RUN,
     ),
 ]
-
-
-class Kind(StrEnum):
-    """Kinds of indexes."""
-
-    EXACT = "exact"
-    FAISS = "faiss"
-    QDRANT = "qdrant"
 
 
 def index(
@@ -75,7 +66,7 @@ def index(
     ] = None,
     skip_bad_rows: SkipBadRows = False,
     kind: Annotated[
-        Kind | None,
+        Literal["exact", "faiss", "qdrant"] | None,
         typer.Option(help="What to make.", show_default="exact, or qdrant on a server", rich_help_panel=_INDEX),
     ] = None,
     factory: Annotated[
@@ -93,16 +84,14 @@ def index(
     device: Device = None,
 ) -> None:
     """See `INDEX`, which is what the command shows."""
-    with command_errors(debug=bool(context.obj)):
-        # Before torch is imported: threads that wait shall sleep; see `quaterion demo`.
-        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-        from quaterion.cli.cache_report import progress_bar
+    with running(context):
         from quaterion.cli.evaluate_models import load_model
+        from quaterion.cli.progress import progress_bar
         from quaterion.indexing import Destination, build_index, read_corpus
         from quaterion_models.search.qdrant_collection import is_url
 
         key = os.environ.get(API_KEY) if is_url(into) else None
-        place = Destination(into, None if kind is None else kind.value, factory, collection, key)
+        place = Destination(into, kind, factory, collection, key)
         # The data first: what is wrong with it is told before a model is loaded.
         corpus = read_corpus(
             data, text=text, id=id_column, fields=field or None, numbers=number or [], skip_bad_rows=skip_bad_rows

@@ -8,7 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, NamedTuple
 
-__all__ = ["InputRow", "Rows", "StreamFormat", "file_rows", "given_rows", "in_chunks", "standard_input"]
+import typer
+
+from quaterion.utils.counted import counted
+
+__all__ = ["InputRow", "Rows", "StreamFormat", "file_rows", "given_rows", "in_chunks", "standard_input", "tell_skipped"]
 
 StreamFormat = Literal["text", "csv", "tsv", "jsonl"]
 READ_AT_A_TIME = 2**16
@@ -142,6 +146,16 @@ def in_chunks(rows: Rows, size: int) -> Iterator[list[InputRow]]:
             chunk = []
     if chunk:
         yield chunk
+
+
+def tell_skipped(count: int) -> None:
+    """Says how many rows were left out, if any were.
+
+    Args:
+        count: How many.
+    """
+    if count:
+        typer.echo(f"Left out {counted(count, 'bad row')}.", err=True)
 
 
 class _Lines:

@@ -1,6 +1,5 @@
 """`quaterion match`: which texts of one file, or of two, are so similar that they match."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -8,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from quaterion.cli.encoded_texts import encoded_texts
-from quaterion.cli.errors import EXIT_CODES, command_errors
-from quaterion.cli.input_rows import InputRow, Rows, StreamFormat, file_rows, in_chunks, standard_input
-from quaterion.cli.options import Anchor, ModelName, Positive, Score
+from quaterion.cli.input_rows import InputRow, Rows, file_rows, in_chunks, standard_input, tell_skipped
+from quaterion.cli.options import Anchor, AnswerFile, AnswerJson, InputFormat, ModelName, Positive, Score, SkipBadTexts
 from quaterion.cli.output_rows import check_output, open_output
+from quaterion.cli.running import EXIT_CODES, running
 
 if TYPE_CHECKING:
     from quaterion.dataset.files import Samples
@@ -50,12 +49,8 @@ def match(
     right_text: Annotated[
         str | None, typer.Option(help="Column of RIGHT's texts.", show_default="--text", rich_help_panel=TEXTS)
     ] = None,
-    format: Annotated[  # noqa: A002 - what users call it
-        StreamFormat, typer.Option(help="What standard input holds.", rich_help_panel=TEXTS)
-    ] = "text",
-    skip_bad_rows: Annotated[
-        bool, typer.Option("--skip-bad-rows", help="Leave out rows that cannot be read.", rich_help_panel=TEXTS)
-    ] = False,
+    format: InputFormat = "text",  # noqa: A002 - what users call it
+    skip_bad_rows: SkipBadTexts = False,
     threshold: Annotated[
         float | None, typer.Option(help="Least similarity of a match.", rich_help_panel=THRESHOLD)
     ] = None,
@@ -88,16 +83,8 @@ def match(
             rich_help_panel=OUTPUT,
         ),
     ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            help="File to write, .csv or .jsonl.",
-            dir_okay=False,
-            show_default="standard output",
-            rich_help_panel=OUTPUT,
-        ),
-    ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON lines.", rich_help_panel=OUTPUT)] = False,
+    out: AnswerFile = None,
+    json: AnswerJson = False,
 ) -> None:
     """See `MATCH`, which is what the command shows."""
     if threshold is not None and labelled is not None:
@@ -106,9 +93,7 @@ def match(
         raise typer.BadParameter("--precision, --anchor, --positive and --score go with --labelled.")
     if right is None and right_text is not None:
         raise typer.BadParameter("--right-text goes with RIGHT.")
-    with command_errors(debug=bool(context.obj)):
-        # Before torch is imported: threads that wait shall sleep; see `quaterion demo`.
-        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    with running(context):
         # The data first: what is wrong with it is told before a model is loaded.
         check_output(out)
         pairs = None if labelled is None else _labelled_pairs(labelled, anchor, positive, score, skip_bad_rows)
@@ -128,9 +113,7 @@ def match(
         with open_output(out, json_lines=json) as writer:
             for ours, theirs, found in _found(matcher, rows, candidates, top=top, one_to_one=one_to_one):
                 writer.write((_fields(ours, theirs, one), _shown(ours, theirs, one)) for one in found)
-        left_out = rows.skipped + (0 if others is None else others.skipped)
-        if left_out:
-            typer.echo(f"Left out {left_out:,} bad row{'s' * (left_out != 1)}.", err=True)
+        tell_skipped(rows.skipped + (0 if others is None else others.skipped))
 
 
 def _labelled_pairs(

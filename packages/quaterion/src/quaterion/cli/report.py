@@ -1,25 +1,27 @@
 """`quaterion report`: a page that shows what a model does on a file of data, and what it did before it was tuned."""
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from quaterion.cli.errors import EXIT_CODES, command_errors
 from quaterion.cli.options import (
     Anchor,
+    Before,
+    Cache,
     DataFile,
     Group,
     ModelName,
     Negatives,
     Positive,
+    Sample,
     Score,
     ScoreRange,
     SkipBadRows,
     Text,
 )
 from quaterion.cli.output_file import check_writable
+from quaterion.cli.running import EXIT_CODES, running
 
 if TYPE_CHECKING:
     from quaterion.dataset.files import Samples
@@ -36,7 +38,7 @@ REPORT = (
     'The page is one file that loads nothing. It needs: pip install "quaterion\\[report]"\n\n'
     "Example: quaterion report my-model test.csv --before encoder --out report.html\n\n" + EXIT_CODES
 )
-PAGE = "Page"
+PAGE, MEASURING = "Page", "Measuring"
 
 
 def report(
@@ -51,14 +53,7 @@ def report(
     score: Score = None,
     score_range: ScoreRange = None,
     skip_bad_rows: SkipBadRows = False,
-    before: Annotated[
-        str | None,
-        typer.Option(
-            metavar="MODEL",
-            help='Another model to compare with, or "encoder" for the model\'s own encoder without its head.',
-            rich_help_panel=PAGE,
-        ),
-    ] = None,
+    before: Before = None,
     out: Annotated[Path, typer.Option(help="File to write.", dir_okay=False, rich_help_panel=PAGE)] = Path(
         "report.html"
     ),
@@ -72,22 +67,14 @@ def report(
         Literal["auto", "pca", "umap"],
         typer.Option(help="How the map is made; auto is UMAP where it is installed.", rich_help_panel=PAGE),
     ] = "auto",
-    sample: Annotated[
-        int | None,
-        typer.Option(min=1, help="Search with so many texts only, drawn at random, among all.", rich_help_panel=PAGE),
-    ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of all that is drawn.", rich_help_panel=PAGE)] = 0,
-    cache: Annotated[
-        Path | None,
-        typer.Option(help="Folder that keeps the encoder's vectors.", file_okay=False, rich_help_panel=PAGE),
-    ] = None,
+    sample: Sample = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of all that is drawn.", rich_help_panel=MEASURING)] = 0,
+    cache: Cache = None,
 ) -> None:
     """See `REPORT`, which is what the command shows."""
-    with command_errors(debug=bool(context.obj)):
-        # Before torch is imported: threads that wait shall sleep; see `quaterion demo`.
-        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-        from quaterion.cli.cache_report import progress_bar
+    with running(context):
         from quaterion.cli.evaluate_models import load_models
+        from quaterion.cli.progress import progress_bar
         from quaterion.dataset.files import read_samples
         from quaterion.eval.embedded_model import embedded_model
         from quaterion.eval.report import Report

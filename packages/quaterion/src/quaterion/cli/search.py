@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from quaterion.cli.errors import EXIT_CODES, command_errors
 from quaterion.cli.index import API_KEY, Collection, Device
 from quaterion.cli.options import ModelName
+from quaterion.cli.running import EXIT_CODES, running
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -60,9 +60,7 @@ def search(
 ) -> None:
     """See `SEARCH`, which is what the command shows."""
     wanted = parse_conditions(conditions or [])
-    with command_errors(debug=bool(context.obj)):
-        # Before torch is imported: threads that wait shall sleep; see `quaterion demo`.
-        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    with running(context):
         opened = _opened(index, collection)
         from quaterion.cli.evaluate_models import load_model
         from quaterion.indexing import check_model
@@ -73,16 +71,13 @@ def search(
         check_model(opened, loaded, index)
         if not queries and sys.stdin.isatty():
             typer.echo("Type a query and Enter; Ctrl-D ends.", err=True)
-        try:
-            for query in map(_checked, queries or _lines(sys.stdin.buffer)):
-                hits = opened.search(loaded.encode_query([query]), k, wanted)[0]
-                if as_json or not sys.stdout.isatty():
-                    found = [hit._asdict() for hit in hits]
-                    typer.echo(json.dumps({"query": query, "hits": found}, ensure_ascii=False))
-                else:
-                    _print(query, hits, opened.about)
-        except BrokenPipeError:  # whoever reads the answers has enough, as `head` has: not even a flush may fail now
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        for query in map(_checked, queries or _lines(sys.stdin.buffer)):
+            hits = opened.search(loaded.encode_query([query]), k, wanted)[0]
+            if as_json or not sys.stdout.isatty():
+                found = [hit._asdict() for hit in hits]
+                typer.echo(json.dumps({"query": query, "hits": found}, ensure_ascii=False))
+            else:
+                _print(query, hits, opened.about)
 
 
 def parse_conditions(conditions: Iterable[str]) -> dict[str, Any] | None:

@@ -1,13 +1,12 @@
 """`quaterion tune`: from a file of labelled examples to the best head, by itself."""
 
-import os
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from quaterion.cli.errors import EXIT_CODES, command_errors
 from quaterion.cli.options import Anchor, Group, Negatives, Positive, Score, ScoreRange, SkipBadRows, Text
+from quaterion.cli.running import EXIT_CODES, running
 
 __all__ = ["TUNE", "tune"]
 
@@ -101,11 +100,9 @@ def tune(
     """See `TUNE`, which is what the command shows."""
     if data is None and recipe is None:
         raise typer.BadParameter("Neither DATA nor --recipe is given; expected a file, such as tickets.csv.")
-    with command_errors(debug=bool(context.obj)):
-        # Before torch is imported: threads that wait shall sleep; see `quaterion demo`.
-        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    with running(context):
         typer.echo("Loading ...", err=True)
-        from quaterion.cli.cache_report import progress_bar
+        from quaterion.cli.progress import progress_bar
         from quaterion.cli.tune_report import LiveLeaderboard, print_result, save_report
         from quaterion.tuning import read_recipe_file
         from quaterion.tuning import tune as run

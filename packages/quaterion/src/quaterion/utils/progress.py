@@ -7,13 +7,16 @@ __all__ = ["progress_bar"]
 
 
 @contextmanager
-def progress_bar(description: str, total: int | None, *, enabled: bool = True) -> Iterator[Callable[[int], object]]:
+def progress_bar(
+    description: str, total: int | None, *, enabled: bool = True, transient: bool = False
+) -> Iterator[Callable[[int], object]]:
     """A bar with count, rate and time left.
 
     Args:
         description: What is being done.
         total: How many items there are; None where it is not known.
         enabled: Whether to show the bar at all.
+        transient: Whether it goes when all is done.
 
     Yields:
         A function that advances the bar by a number of items.
@@ -49,6 +52,7 @@ def progress_bar(description: str, total: int | None, *, enabled: bool = True) -
         RateColumn(),
         TimeRemainingColumn(elapsed_when_finished=True),
     )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
+    # What others print meanwhile stays on standard output: redirected, it would be drawn on standard error.
+    with Progress(*columns, console=Console(stderr=True), redirect_stdout=False, transient=transient) as bar:
         task = bar.add_task(description, total=total)
         yield lambda count: bar.advance(task, count)
