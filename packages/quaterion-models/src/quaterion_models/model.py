@@ -20,6 +20,7 @@ from quaterion_models.heads.switch_head import DOCUMENT, QUERY
 from quaterion_models.network import DEFAULT_ENCODER_KEY, EmbeddingNetwork
 
 if TYPE_CHECKING:
+    from quaterion_models.predict import Classifier, Matcher
     from quaterion_models.saving.model_card import ModelCard
 
 __all__ = ["DEFAULT_ENCODER_KEY", "MetricModel", "SimilarityModel"]
@@ -304,6 +305,7 @@ class SimilarityModel(EmbeddingNetwork):
         self,
         repo_id: str,
         *,
+        predictors: Sequence[Classifier | Matcher] = (),
         card: str | ModelCard | None = None,
         private: bool = False,
         token: str | None = None,
@@ -311,15 +313,14 @@ class SimilarityModel(EmbeddingNetwork):
         commit_message: str = "Save the model",
         create_pr: bool = False,
     ) -> str:
-        """Saves the model and sends its folder to the Hugging Face hub.
+        """Saves the model and sends its folder to the Hugging Face hub; needs the extra `hub`.
 
         Files of an older model there that this one does not have are removed; other files stay. To keep the card of a
         saved folder, pass its text: `model.push_to_hub(name, card=Path("folder/README.md").read_text())`.
 
-        Needs the extra `hub`.
-
         Args:
             repo_id: Name on the hub, such as `"user/model"`; made where it does not exist.
+            predictors: Classifier and matcher of this model, which are sent along with it.
             card: As for :meth:`save`.
             private: Whether a new repository is private.
             token: Token of the hub; None for the one that is stored on this machine.
@@ -331,7 +332,7 @@ class SimilarityModel(EmbeddingNetwork):
             Address of the commit, or of the pull request.
 
         Raises:
-            ValueError: If the hub refuses it or cannot be reached.
+            ValueError: If the hub refuses it or cannot be reached, or a predictor is another model's.
             ImportError: If the extra is not installed.
         """
         from quaterion_models.saving.hub import push_model
@@ -339,6 +340,7 @@ class SimilarityModel(EmbeddingNetwork):
         return push_model(
             self,
             repo_id,
+            predictors=predictors,
             card=card,
             private=private,
             token=token,

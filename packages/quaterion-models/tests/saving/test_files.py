@@ -77,7 +77,10 @@ def test_whole_numbers_and_floating_point_do_not_fit_each_other(tmp_path, own, s
 
 def test_an_empty_state_comes_back(tmp_path):
     write_state(nn.Identity(), tmp_path / "s.safetensors")
-    read_state(nn.Identity(), tmp_path / "s.safetensors")
+    assert state_shapes(tmp_path / "s.safetensors") == {}
+    empty = nn.Identity()
+    read_state(empty, tmp_path / "s.safetensors")
+    assert empty.state_dict() == {}
 
 
 def test_the_file_has_the_permissions_of_any_new_file(tmp_path):

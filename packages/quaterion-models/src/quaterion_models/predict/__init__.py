@@ -8,13 +8,14 @@ from quaterion_models.predict.calibration import (
     calibrate_confidence,
     calibrate_threshold,
 )
-from quaterion_models.predict.classifier import Classifier, Prediction
+from quaterion_models.predict.classifier import Classifier
 from quaterion_models.predict.classifier_arguments import Method
 from quaterion_models.predict.classifier_folder import has_classifier
 from quaterion_models.predict.knn import knn_vote
 from quaterion_models.predict.matcher import Match, Matcher, OneToOne
 from quaterion_models.predict.matcher_calibration import MatcherCalibration, calibrate_matcher
 from quaterion_models.predict.matcher_file import has_matcher
+from quaterion_models.predict.prediction import Prediction
 from quaterion_models.predict.vector_search import VectorSearch
 
 __all__ = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import Tensor
@@ -18,27 +18,15 @@ from quaterion_models.predict.classifier_arguments import (
     checked_method,
     checked_threshold,
     places_of,
+    weight_columns,
 )
 from quaterion_models.predict.knn import DEFAULT_NEIGHBOURS, DEFAULT_TEMPERATURE, check_temperature, knn_vote
+from quaterion_models.predict.prediction import Prediction
 
 if TYPE_CHECKING:
     from quaterion_models.model import SimilarityModel
 
 _BLOCK_PROBABILITIES = 2**22
-
-
-class Prediction(NamedTuple):
-    """What an object was taken for.
-
-    Attributes:
-        label: Label of the most probable group; None for "none of these", where nothing known is near enough.
-        confidence: Probability of that group among the known ones, whether or not it was taken.
-        similarity: Similarity to the nearest labelled example; to the nearest class weight where there are no examples.
-    """
-
-    label: Any
-    confidence: float
-    similarity: float
 
 
 class Classifier:
@@ -96,7 +84,7 @@ class Classifier:
         self.threshold = checked_threshold(threshold)
         self._search, self._groups = checked_examples(examples, groups, len(self.labels), method)
         # Column of the class weights for each label; -1 for a label that they do not know.
-        self._columns = self._weight_columns() if method != "knn" else None
+        self._columns = None if method == "knn" else weight_columns(model.class_weights, self.labels, method)
 
     @classmethod
     def from_examples(
@@ -411,23 +399,6 @@ class Classifier:
 
     def _votes(self, embeddings: Tensor) -> Tensor:
         return knn_vote(*self.nearest_examples(embeddings, self.k), len(self.labels), self.temperature)
-
-    def _weight_columns(self) -> Tensor:
-        weights = self.model.class_weights
-        if weights is None:
-            raise ValueError(
-                f"method={self.method!r} needs class weights, and the model has none: train it with a loss that has "
-                'class weights, such as SoftmaxLoss or ArcFaceLoss, or choose method="knn"'
-            )
-        columns = {label: place for place, label in enumerate(weights.labels) if label is not None}
-        found = torch.tensor([columns.get(label, -1) for label in self.labels], dtype=torch.int64)
-        missing = [label for label, column in zip(self.labels, found.tolist(), strict=True) if column < 0]
-        if len(missing) == len(found) or (missing and self.method == "weights"):
-            raise ValueError(
-                f"the model has no class weights for {len(missing)} of {len(found)} labels, {missing[0]!r} among them: "
-                'leave those out, or choose method="knn", which tells them by examples'
-            )
-        return found
 
     @torch.no_grad()
     def weight_similarities(self, embeddings: Tensor) -> Tensor:

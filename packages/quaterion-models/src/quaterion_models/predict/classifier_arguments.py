@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor
 
+from quaterion_models.class_weights import ClassWeights
 from quaterion_models.predict.vector_search import VectorSearch
 
 Method = Literal["knn", "weights", "both"]
@@ -108,3 +109,33 @@ def check_count(count: int, labels: Sequence[Any]) -> None:
         raise ValueError(
             f"expected a label for each example, one or more, got {count} examples and {len(labels)} labels"
         )
+
+
+def weight_columns(weights: ClassWeights | None, labels: Sequence[Any], method: Method) -> Tensor:
+    """Finds the class weights of labels.
+
+    Args:
+        weights: Class weights of the model.
+        labels: The label of each group.
+        method: What they are for, `"weights"` or `"both"`.
+
+    Returns:
+        The column of each label's weights, int64 `[G]`; -1 for a label that has none.
+
+    Raises:
+        ValueError: If there are none, or too few for the method.
+    """
+    if weights is None:
+        raise ValueError(
+            f"method={method!r} needs class weights, and the model has none: train it with a loss that has "
+            'class weights, such as SoftmaxLoss or ArcFaceLoss, or choose method="knn"'
+        )
+    columns = {label: place for place, label in enumerate(weights.labels) if label is not None}
+    found = torch.tensor([columns.get(label, -1) for label in labels], dtype=torch.int64)
+    missing = [label for label, column in zip(labels, found.tolist(), strict=True) if column < 0]
+    if len(missing) == len(found) or (missing and method == "weights"):
+        raise ValueError(
+            f"the model has no class weights for {len(missing)} of {len(found)} labels, {missing[0]!r} among them: "
+            'leave those out, or choose method="knn", which tells them by examples'
+        )
+    return found

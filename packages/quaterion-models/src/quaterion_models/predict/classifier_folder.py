@@ -17,6 +17,7 @@ from torch import nn
 from quaterion_models.predict.model_files import load_own_model, model_digest, model_folder, number, read_description
 from quaterion_models.saving.arguments import decode_value, encode_value
 from quaterion_models.saving.files import (
+    CLASSIFIER,
     FORMAT_VERSION,
     ModelFolderError,
     check_inside,
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 
 _C = TypeVar("_C", bound="Classifier")
 
-FOLDER = "classifier"
 DESCRIPTION = "classifier.json"
 STATE = "classifier.safetensors"
 
@@ -57,7 +57,7 @@ def has_classifier(path: str | os.PathLike[str]) -> bool:
     Args:
         path: The folder.
     """
-    return (find_folder(find_folder(Path(path)) / FOLDER) / DESCRIPTION).is_file()
+    return (find_folder(find_folder(Path(path)) / CLASSIFIER) / DESCRIPTION).is_file()
 
 
 def save_classifier(classifier: Classifier, path: str | os.PathLike[str]) -> None:
@@ -71,13 +71,13 @@ def save_classifier(classifier: Classifier, path: str | os.PathLike[str]) -> Non
         ModelFolderError: If it is no model's folder, or the labels cannot be written.
     """
     root = model_folder(Path(path))
-    check_inside(root, root / FOLDER)
+    check_inside(root, root / CLASSIFIER)
     try:
         labels = encode_value(classifier.labels)
     except TypeError as error:
         raise ModelFolderError(f"labels must be plain values, such as texts or integers: {error}") from error
     examples, groups = classifier.examples, classifier.groups
-    with new_folder(root / FOLDER, is_ours=_is_classifier, ours={DESCRIPTION, STATE}) as folder:
+    with new_folder(root / CLASSIFIER, is_ours=_is_classifier, ours={DESCRIPTION, STATE}) as folder:
         if examples is not None and groups is not None:
             write_state(_Examples(examples, groups), folder / STATE)
         content = {
@@ -108,7 +108,7 @@ def load_classifier(
         ModelFolderError: If a file is missing, damaged or hostile, of a newer format, or belongs to another model.
     """
     root = model_folder(Path(path))
-    folder = find_folder(root / FOLDER)
+    folder = find_folder(root / CLASSIFIER)
     file = folder / DESCRIPTION
     content = read_description(root, file, "classifier")
     options: dict[str, Any] = {

@@ -11,7 +11,7 @@ import torch
 
 from quaterion_models.predict.matcher_calibration import MatcherCalibration
 from quaterion_models.predict.model_files import load_own_model, model_digest, model_folder, number, read_description
-from quaterion_models.saving.files import FORMAT_VERSION, ModelFolderError, field, sync_folder, write_json
+from quaterion_models.saving.files import FORMAT_VERSION, MATCHER, ModelFolderError, field, sync_folder, write_json
 from quaterion_models.saving.new_folder import find_folder
 
 if TYPE_CHECKING:
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 _M = TypeVar("_M", bound="Matcher")
 
-FILE = "matcher.json"
-
 
 def has_matcher(path: str | os.PathLike[str]) -> bool:
     """Tells whether a model's folder has a matcher in it.
@@ -29,7 +27,7 @@ def has_matcher(path: str | os.PathLike[str]) -> bool:
     Args:
         path: The folder.
     """
-    return (find_folder(Path(path)) / FILE).is_file()
+    return (find_folder(Path(path)) / MATCHER).is_file()
 
 
 def save_matcher(matcher: Matcher, path: Path) -> None:
@@ -50,11 +48,11 @@ def save_matcher(matcher: Matcher, path: Path) -> None:
         "threshold": matcher.threshold,
         "calibration": None if calibration is None else calibration._asdict(),
     }
-    fresh = root / f".{FILE}.{os.getpid()}-{secrets.token_hex(4)}.new"
+    fresh = root / f".{MATCHER}.{os.getpid()}-{secrets.token_hex(4)}.new"
     try:
         write_json(fresh, content)
         sync_folder(fresh)
-        fresh.replace(root / FILE)  # a link that is there is replaced, not followed
+        fresh.replace(root / MATCHER)  # a link that is there is replaced, not followed
     finally:
         fresh.unlink(missing_ok=True)
 
@@ -75,9 +73,9 @@ def load_matcher(cls: type[_M], path: Path, *, model: SimilarityModel | None, de
         ModelFolderError: If a file is missing, damaged or hostile, of a newer format, or belongs to another model.
     """
     root = model_folder(path)
-    content = read_description(root, root / FILE, "matcher")
-    threshold = number(content, "threshold", root / FILE)
-    calibration = _calibration(content.get("calibration"), root / FILE)
+    content = read_description(root, root / MATCHER, "matcher")
+    threshold = number(content, "threshold", root / MATCHER)
+    calibration = _calibration(content.get("calibration"), root / MATCHER)
     return cls(load_own_model(root, model, device), threshold, calibration=calibration)
 
 

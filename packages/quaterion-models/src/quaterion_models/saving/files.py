@@ -20,6 +20,8 @@ HEAD_STATE = "head.safetensors"
 CLASSES_STATE = "classes.safetensors"
 ENCODERS = "encoders"
 CARD = "README.md"
+CLASSIFIER = "classifier"
+MATCHER = "matcher.json"
 ENCODER_CONFIG = "encoder.json"
 ENCODER_STATE = "state.safetensors"
 

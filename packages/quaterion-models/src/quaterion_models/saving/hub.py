@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from quaterion_models.extras import require
-from quaterion_models.saving.files import CLASSES_STATE, CONFIG, ENCODERS, HEAD_STATE, ModelFolderError
+from quaterion_models.saving.files import (
+    CLASSES_STATE,
+    CLASSIFIER,
+    CONFIG,
+    ENCODERS,
+    HEAD_STATE,
+    MATCHER,
+    ModelFolderError,
+)
 
 if TYPE_CHECKING:
     from quaterion_models.model import SimilarityModel
+    from quaterion_models.predict import Classifier, Matcher
     from quaterion_models.saving.model_card import ModelCard
 
 _NEEDED = [CONFIG, HEAD_STATE, CLASSES_STATE, f"{ENCODERS}/*"]
+_BESIDE = [f"{CLASSIFIER}/*", MATCHER]
 EXTRA = "hub"
 
 
@@ -23,6 +33,7 @@ def push_model(
     model: SimilarityModel,
     repo_id: str,
     *,
+    predictors: Sequence[Classifier | Matcher] = (),
     card: str | ModelCard | None = None,
     private: bool = False,
     token: str | None = None,
@@ -34,11 +45,15 @@ def push_model(
     from quaterion_models.saving.model_card import model_card
     from quaterion_models.saving.model_folder import save_model
 
+    if any(one.model is not model for one in predictors):
+        raise ValueError("a predictor belongs to another model; expected a Classifier or Matcher made with this one")
     hub = require("huggingface_hub", extra=EXTRA)
     text = card if isinstance(card, str) else model_card(model, card, repo_id=repo_id)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "model"
         save_model(model, folder, card=text)
+        for one in predictors:
+            one.save(folder)
         with _named(repo_id):
             api = hub.HfApi(token=token, library_name="quaterion-models")
             api.create_repo(repo_id, private=private, exist_ok=True)
@@ -50,7 +65,7 @@ def push_model(
                 commit_message=commit_message,
                 revision=revision,
                 create_pr=create_pr,
-                delete_patterns=_NEEDED,  # what an older model had and this one has not
+                delete_patterns=[*_NEEDED, *_BESIDE],  # what an older model had and this one has not
             )
     return str(done.pr_url if create_pr else done.commit_url)
 
