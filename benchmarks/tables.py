@@ -392,6 +392,15 @@ TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
 }
 
 
+def filled(page: str, name: str, table: str) -> str:
+    """A page with a table in the place of that name."""
+    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+    pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
+    if not pattern.search(page):
+        raise ValueError(f"no place for {name}: expected {begin} and {end} in it.")
+    return pattern.sub(lambda _: f"{begin}\n{table}\n{end}", page)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("page", type=Path, help="a page with <!-- NAME: begin --> and <!-- NAME: end --> in it")
@@ -400,11 +409,10 @@ def main() -> None:
     text = arguments.page.read_text(encoding="utf-8")
     for path in arguments.results:
         table = TABLES[path.stem](json.loads(path.read_text(encoding="utf-8")))
-        begin, end = f"<!-- {path.stem}: begin -->", f"<!-- {path.stem}: end -->"
-        pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
-        if not pattern.search(text):
-            parser.error(f"{arguments.page} has no place for {path.stem}: expected {begin} and {end} in it.")
-        text = pattern.sub(lambda _, filled=f"{begin}\n{table}\n{end}": filled, text)
+        try:
+            text = filled(text, path.stem, table)
+        except ValueError as error:
+            parser.error(f"{arguments.page}: {error}")
     arguments.page.write_text(text, encoding="utf-8")
 
 
