@@ -46,7 +46,13 @@ def query(client, name, body):
     return client.query_batch_points(name, models.QueryRequestBatch.model_validate(body).searches)
 
 
+def change_aliases(client, name, body):
+    return client.update_collection_aliases(models.ChangeAliasesOperation.model_validate(body).actions)
+
+
 ROUTES = [
+    ("GET", "/aliases", lambda client, name, body: client.get_aliases()),
+    ("POST", "/aliases", change_aliases),
     ("GET", "/exists", lambda client, name, body: {"exists": client.collection_exists(name)}),
     ("PUT", "", create),
     ("GET", "", lambda client, name, body: client.get_collection(name)),
@@ -81,7 +87,9 @@ def qdrant_server() -> Iterator[str]:
 
         def answer(self):
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            found = re.fullmatch(r"/collections/([\w-]+)([\w/]*)(\?.*)?", self.path)
+            # Of /aliases and /collections/aliases there is no collection.
+            path = re.sub(r"^(/collections)?/aliases", "/collections/-/aliases", self.path)
+            found = re.fullmatch(r"/collections/([\w-]+)([\w/]*)(\?.*)?", path)
             for method, path, call in ROUTES:
                 if found and (method, path) == (self.command, found[2]):
                     result = plain(call(client, found[1], json.loads(body) if body else {}))

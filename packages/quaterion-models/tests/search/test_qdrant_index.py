@@ -1,3 +1,4 @@
+import json
 import pickle
 import socket
 import sqlite3
@@ -62,8 +63,50 @@ def test_a_collection_that_moves_takes_the_place_of_another(folder):
     assert (len(moved), moved.about) == (3, {"model": "new"})
     assert [hit.id for hit in moved.search(vectors(3)[1:2], 5, filter={"row": 1})[0]] == ["id 1"]
     moved.close()
-    with pytest.raises(IndexFolderError, match="has no collection 'new'"):
-        QdrantIndex.load(folder, collection="new")
+
+
+def aliases_of(folder):
+    meta = json.loads((folder / "meta.json").read_text())
+    return sorted(meta["collections"]), meta["aliases"]
+
+
+def test_from_the_second_move_on_it_is_one_step(folder, monkeypatch):
+    """Killed right before it, everything is as it was; right after it, only the old collection is left over."""
+    first = filled(folder, rows=3, collection="first")
+    first.move("quaterion")
+    first.close()
+    assert aliases_of(folder) == (["first"], {"quaterion": "first"})
+    second = filled(folder, rows=5, collection="second")
+
+    def power_cut(client, **arguments):
+        raise OSError("power cut")
+
+    for method, kept in (("update_collection_aliases", 3), ("delete_collection", 5)):
+        monkeypatch.setattr(qdrant_client.QdrantClient, method, power_cut)
+        with pytest.raises(OSError, match="power cut"):
+            second.move("quaterion")
+        second.close()
+        monkeypatch.undo()
+        index = open_index(folder)
+        assert len(index) == kept
+        index.close()
+        second = QdrantIndex.load(folder, collection="second")
+    second.close()
+    assert aliases_of(folder) == (["first", "second"], {"quaterion": "second"})
+
+
+def test_an_index_is_added_to_and_replaced_under_its_alias(folder):
+    index = filled(folder, rows=3, collection="new")
+    index.move("quaterion")
+    index.add(["more"], [[1.0, 2.0, 3.0, 4.0]], [{"kind": "late"}])
+    assert [hit.id for hit in index.search([[1.0, 2.0, 3.0, 4.0]], 5, filter={"kind": "late"})[0]] == ["more"]
+    index.close()
+    with pytest.raises(ValueError, match="has a collection 'quaterion' already"):
+        QdrantIndex(folder, 4)
+    index = QdrantIndex(folder, 4, replace=True)
+    assert len(index) == 0
+    index.close()
+    assert aliases_of(folder) == (["quaterion"], {})
 
 
 def test_many_objects_and_queries_go_in_parts():
@@ -214,7 +257,18 @@ def test_a_folder_in_which_qdrant_was_killed_at_once_is_as_good_as_none(tmp_path
 
 
 @pytest.mark.parametrize(
-    "meta", [b"[]", b"{}", b'{"collections": {"a": 3}}', b'{"collections"', b"\xff", b"[" * 100000]
+    "meta",
+    [
+        b"[]",
+        b"{}",
+        b'{"collections": {"a": 3}}',
+        b'{"collections": {}}',
+        b'{"collections": {}, "aliases": {"a": "b"}}',
+        b'{"collections": {}, "aliases": {"a": []}}',
+        b'{"collections"',
+        b"\xff",
+        b"[" * 100000,
+    ],
 )
 def test_a_damaged_list_of_collections_is_named(tmp_path, meta):
     (tmp_path / "meta.json").write_bytes(meta)

@@ -42,7 +42,7 @@ class Description(NamedTuple):
 
 
 class QdrantCollection:
-    """A collection that may or may not be there yet.
+    """A collection that may or may not be there yet; its name may be another one's alias.
 
     Args:
         location: The URL of a server, a folder, or `":memory:"`.
@@ -62,7 +62,34 @@ class QdrantCollection:
 
     def exists(self) -> bool:
         """Tells whether it is there."""
-        return bool(self._ask("collection_exists"))
+        return bool(self._real._ask("collection_exists"))  # noqa: SLF001
+
+    @property
+    def real_name(self) -> str:
+        """What it is called itself, where its name is an alias; else its name."""
+        names = {one.alias_name: one.collection_name for one in self._call("get_aliases").aliases}
+        return str(names.get(self.name, self.name))
+
+    @property
+    def _real(self) -> QdrantCollection:
+        """The collection under its own name, which everything takes that changes more than points."""
+        return self.named(self.real_name)
+
+    def take_over(self, name: str) -> None:
+        """Makes a name an alias of this collection, and removes what had it: in one step where it was an alias before.
+
+        A collection of that name itself goes first, since Qdrant lets no alias stand beside it.
+        """
+        other = self.named(name)._real  # noqa: SLF001
+        if other.name == name:
+            other.remove()
+        alias = self.models.CreateAlias(collection_name=self.name, alias_name=name)
+        self._call(
+            "update_collection_aliases",
+            change_aliases_operations=[self.models.CreateAliasOperation(create_alias=alias)],
+        )
+        if other.name not in (name, self.name):
+            other.remove()
 
     def create(self, dimension: int, about: dict[str, Any], *, finished: bool = True) -> None:
         """Makes it.
@@ -80,16 +107,17 @@ class QdrantCollection:
         """Says that it is complete now."""
         self.add_fields(description.fields)
         ours = {"format_version": FORMAT_VERSION, "about": description.about, "finished": True}
-        self._ask("update_collection", metadata={_OURS: ours})
+        self._note({_OURS: ours})
 
     def remove(self) -> None:
         """Removes it with all that is in it, if it is there; killed on the way, it leaves one that is not finished."""
         if not self.exists():
             return
         ours = (self._ask("get_collection").config.metadata or {}).get(_OURS)
+        real = self._real
         if isinstance(ours, dict):  # a folder loses the points first, and would hold an index without any
-            self._ask("update_collection", metadata={_OURS: {**ours, "finished": False}})
-        self._ask("delete_collection")
+            real._note({_OURS: {**ours, "finished": False}})  # noqa: SLF001
+        real._ask("delete_collection")  # noqa: SLF001
 
     def describe(self) -> Description:
         """Reads what is kept with it.
@@ -115,7 +143,10 @@ class QdrantCollection:
     def add_fields(self, fields: frozenset[str]) -> None:
         """Notes fields of payloads; one entry for each, so that those of other processes stay."""
         if fields:
-            self._ask("update_collection", metadata={_FIELD + field: True for field in sorted(fields)})
+            self._note({_FIELD + field: True for field in sorted(fields)})
+
+    def _note(self, metadata: dict[str, Any]) -> None:
+        self._real._ask("update_collection", metadata=metadata)  # noqa: SLF001
 
     def count(self) -> int:
         """Counts its points."""
@@ -180,9 +211,12 @@ class QdrantCollection:
         self._client.close()
 
     def _ask(self, method: str, **arguments: Any) -> Any:
+        return self._call(method, collection_name=self.name, **arguments)
+
+    def _call(self, method: str, **arguments: Any) -> Any:
         exceptions = require("qdrant_client.http.exceptions", extra="qdrant")
         try:
-            return getattr(self._client, method)(collection_name=self.name, **arguments)
+            return getattr(self._client, method)(**arguments)
         except exceptions.ResponseHandlingException as error:
             raise ConnectionError(
                 f"no answer from Qdrant at {self.location}: {error!s:.200}. Start the server, or check the address"

@@ -72,6 +72,11 @@ def _check_meta(path: Path) -> None:
     collections = meta.get("collections") if isinstance(meta, dict) else None
     if not isinstance(collections, dict) or not all(isinstance(one, dict) for one in collections.values()):
         raise IndexFolderError(f"{path} is damaged: it names no collections. Make the index again")
+    aliases = meta.get("aliases")
+    if not isinstance(aliases, dict) or not all(
+        isinstance(one, str) and one in collections for one in aliases.values()
+    ):
+        raise IndexFolderError(f"{path} is damaged: its aliases name no collections. Make the index again")
 
 
 def _check_points(path: Path) -> None:

@@ -179,26 +179,21 @@ class QdrantIndex:
         return [found[point]["payload"] if point in found else None for point in points]
 
     def move(self, collection: str) -> None:
-        """Gives the collection another name, in place of a collection that has it.
+        """Gives the collection a further name, in place of the collection that has it, which is removed.
 
-        Qdrant copies it. Killed on the way, it leaves this collection whole under its old name, and perhaps a copy
-        that cannot be loaded, and that the next move replaces.
+        The new name is an alias. Where it was one before, this is one step, and whoever searches under that name meets
+        either the old collection or the new one. Where it is the old collection's own name, that is removed first.
 
         Args:
-            collection: The new name.
+            collection: The further name.
 
         Raises:
             ValueError: If it is the name that the collection has.
         """
         if collection == self._collection.name:
             raise ValueError(f"the collection is called {collection!r} already. Choose another name")
-        target = self._collection.named(collection)
-        target.remove()
-        target.create(self.dimension, self.about, finished=False)
-        self._collection.copy_to(target)
-        target.finish(self._collection.describe())
-        self._collection.remove()
-        self._collection = target
+        self._collection.take_over(collection)
+        self._collection = self._collection.named(collection)
 
     def save(self, folder: str | os.PathLike[str], /) -> None:
         """Copies the collection to a folder; in the folder that it lies in there is nothing to do.

@@ -99,12 +99,10 @@ def build_index(
             _check_columns(index, about, place.location)
         counts = _fill(index, model, corpus, place.location, batch_size, save_every, progress or _nothing)
         if rebuild:
-            destination.put(index)
+            destination.put(index, place)
     finally:
         if isinstance(index, QdrantIndex):
             index.close()
-    if rebuild:
-        place.remove()
     return counts
 
 

@@ -128,7 +128,7 @@ class Destination:
     def beside(self) -> "Destination":
         """Where the index is built that shall take the place of this one."""
         if self.made_kind == "qdrant":
-            return replace(self, kind="qdrant", collection=f"{self.collection}{_BESIDE}")
+            return replace(self, kind="qdrant", collection=self._collection_beside())
         kind, factory = self.made_kind, self.factory
         if self.kind is None and (self._folder / INDEX).exists():  # the new index is of the kind of the old one
             content = read_index(self._folder)
@@ -136,6 +136,14 @@ class Destination:
         if kind == "faiss":
             factory = factory or _FACTORY  # so that one of another factory is not gone on with
         return replace(self, kind=kind, factory=factory, location=f"{self._folder.resolve()}{_BESIDE}")
+
+    def _collection_beside(self) -> str:
+        """A name for the new collection, other than that of the one that an earlier rebuild put in place."""
+        first = f"{self.collection}{_BESIDE}"
+        if not is_url(self.location) and not (self._folder / META).exists():
+            return first
+        with self._in_qdrant() as found:
+            return f"{first}-2" if found.real_name == first else first
 
     def check_replaceable(self) -> None:
         """Checks that an index can be made here, or take the place of what is here.
@@ -155,16 +163,18 @@ class Destination:
                 if found.exists():
                     found.describe()
 
-    def put(self, built: VectorIndex) -> None:
-        """Puts an index in place of what is here, in one step where this is a folder of files.
+    def put(self, built: VectorIndex, place: "Destination") -> None:
+        """Puts an index in place of what is here, in one step where this is a folder of files or an alias in Qdrant.
 
         Args:
-            built: The index, which was built at :meth:`beside`.
+            built: The index.
+            place: Where it was built: :meth:`beside`.
         """
         if isinstance(built, QdrantIndex):
             built.move(self.collection)
         else:
             built.save(self.location)
+            place.remove()
 
     def remove(self) -> None:
         """Removes what is here."""

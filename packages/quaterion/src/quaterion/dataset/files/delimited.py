@@ -7,6 +7,7 @@ from pathlib import Path
 
 from quaterion.dataset.files.table import Fault, Row, Table
 from quaterion.dataset.files.text_lines import file_lines
+from quaterion.utils.counted import counted
 
 __all__ = ["delimited_table"]
 
@@ -121,7 +122,7 @@ def _closing_quote(line: str, start: int) -> int:
 
 
 def _wrong_width(fields: list[str], columns: list[str], *, cut: bool) -> Fault:
-    found = f"the row has {len(fields)} field{'s' * (len(fields) != 1)} and the first row {len(columns)}"
+    found = f"the row has {counted(len(fields), 'field')} and the first row {len(columns)}"
     if len(fields) > len(columns):
         return Fault(None, f"{found}; put texts that hold the delimiter in double quotes")
     advice = "the file seems to be cut off here" if cut else "give every row all its fields"

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from quaterion.dataset.similarity_samples import SimilarityGroupSample, SimilarityPairSample
+from quaterion.utils.counted import counted
 
 __all__ = ["Remark", "RemarkKind", "Samples"]
 
@@ -91,8 +92,7 @@ class Samples:
         return iter(self.samples)
 
     def __str__(self) -> str:
-        rows = f"{self.num_rows:,} row{'s' * (self.num_rows != 1)}"
-        return "\n".join([f"{self._what()} in {self.name} ({rows}).", *self.notes()])
+        return "\n".join([f"{self._what()} in {self.name} ({counted(self.num_rows, 'row')}).", *self.notes()])
 
     def notes(self) -> list[str]:
         """A line of text for each kind of remark that there is, and one about rescaled scores."""
@@ -101,7 +101,7 @@ class Samples:
             if count:
                 kept = kind == "conflict" or (kind == "duplicate" and self.kind == "scored pairs")
                 verb = "Kept" if kept else "Left out"
-                rows = f"{count:,} {PLURALS[kind]} row{'s' * (count != 1)}"
+                rows = counted(count, f"{PLURALS[kind]} row")
                 notes.append(f"{verb} {rows}: {self._places(kind, count)}.")
         if self.score_range not in {None, (0.0, 1.0)} and self.score_range is not None:
             low, high = self.score_range
@@ -110,11 +110,10 @@ class Samples:
 
     def _what(self) -> str:
         count = len(self.samples)
-        samples = f"{count:,} sample{'s' * (count != 1)}"
         if self.kind != "groups":
-            return samples.replace("sample", "scored pair" if self.kind == "scored pairs" else "pair")
+            return counted(count, "scored pair" if self.kind == "scored pairs" else "pair")
         groups = len({sample.group for sample in self.samples})
-        return f"{samples} of {groups:,} group{'s' * (groups != 1)}"
+        return f"{counted(count, 'sample')} of {counted(groups, 'group')}"
 
     def _places(self, kind: RemarkKind, count: int) -> str:
         first = [remark for remark in self.remarks if remark.kind == kind][:SHOWN]
