@@ -18,8 +18,10 @@ READING = {"group": "intent", "validation": None, "test": "test.csv", "score_ran
 def test_paths_are_found_from_every_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     provenance = Provenance("data.csv", READING, {}, Path("cache"))
-    choice = EncoderChoice("vectors", {"default": VectorEncoder(3)}, ("some/folder",))
+    (tmp_path / "folder").mkdir()
+    choice = EncoderChoice("vectors", {"default": VectorEncoder(3)}, ("folder", "name/on-the-hub"))
     content = yaml.safe_load(provenance.recipe_file(RECIPE, choice))
+    assert content["encoder"] == [str(tmp_path / "folder"), "name/on-the-hub"]
     assert content["data"] == str(tmp_path / "data.csv")
     assert content["reading"] == {
         "group": "intent",

@@ -40,14 +40,6 @@ class Provenance:
     search: Mapping[str, Any]
     cache: Path | None
 
-    @property
-    def repeatable(self) -> bool:
-        """Whether the data lie in files, so that a file can say where."""
-        return not any(map(_is_object, self._sources().values()))
-
-    def _sources(self) -> dict[str, Any]:
-        return {"data": self.data, **{name: self.reading[name] for name in ("validation", "test")}}
-
     def program(self, recipe: Recipe, choice: EncoderChoice, *, pairs: bool) -> Program:
         """The program that trains a recipe with `TrainableModel`.
 
@@ -56,19 +48,14 @@ class Provenance:
             choice: The encoders.
             pairs: Whether the data are pairs.
         """
-        sources = {
-            name: Expression(name) if _is_object(one) else _plain(_found(one)) for name, one in self._sources().items()
-        }
-        data = arguments_of({**self._plain_reading(), **sources, "data": None}, sources["data"])
-        encoders = {
-            name: encoder_expression(encoder, recipe.trainable_layers) for name, encoder in choice.encoders.items()
-        }
-        cache = None if self.cache is None else _plain(_found(self.cache))
-        objects = [name for name, one in sources.items() if isinstance(one, Expression)]
-        return program_of(recipe, encoders=encoders, data=data, objects=objects, pairs=pairs, cache=cache)
-
-    def _plain_reading(self) -> dict[str, Any]:
-        return {name: _plain(value) for name, value in self.reading.items()}
+        return program_of(
+            recipe,
+            encoders={name: encoder_expression(one, recipe.trainable_layers) for name, one in choice.encoders.items()},
+            data=arguments_of(self._reading(), self._sources["data"]),
+            objects=self._objects,
+            pairs=pairs,
+            cache=_absolute(self.cache),
+        )
 
     def recipe_file(self, recipe: Recipe, choice: EncoderChoice) -> str:
         """Text of `recipe.yaml`.
@@ -77,17 +64,14 @@ class Provenance:
             recipe: The recipe.
             choice: The encoders.
         """
-        source = _plain(_found(self.data)) if self.repeatable else None
-        given = f"{'' if source else ' DATA'}{'' if choice.source else ' --encoder ENCODER'}"
-        command = f"quaterion tune{given} --recipe recipe.yaml --out FOLDER"
-        files = {name: _plain(_found(one)) for name, one in self._sources().items() if not _is_object(one)}
-        reading = {
-            name: value for name, value in {**self._plain_reading(), **files, "data": None}.items() if value is not None
-        }
+        in_files, named = not self._objects, choice.source is not None
+        command = f"quaterion tune{'' if in_files else ' DATA'}{'' if named else ' --encoder ENCODER'}"
         content = {
-            "data": source,
-            "reading": reading if self.repeatable else {},
-            "encoder": None if choice.source is None else list(choice.source),
+            "data": self._sources["data"] if in_files else None,
+            "reading": self._reading() if in_files else {},
+            "encoder": None
+            if choice.source is None
+            else [_absolute(one) if Path(one).exists() else one for one in choice.source],
             "recipe": recipe.to_dict(),
             "search": dict(self.search),
             "versions": {
@@ -97,7 +81,26 @@ class Provenance:
             },
         }
         text: str = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
-        return _HEAD.format(command=command) + text
+        return _HEAD.format(command=f"{command} --recipe recipe.yaml --out FOLDER") + text
+
+    @property
+    def _sources(self) -> dict[str, Any]:
+        """Where data lie; of what was given as an object, which no file can hold, the name of the argument."""
+        given = {"data": self.data, "validation": self.reading["validation"], "test": self.reading["test"]}
+        return {
+            name: _absolute(one) if isinstance(one, str | Path | None) else Expression(name)
+            for name, one in given.items()
+        }
+
+    @property
+    def _objects(self) -> list[str]:
+        return [name for name, one in self._sources.items() if isinstance(one, Expression)]
+
+    def _reading(self) -> dict[str, Any]:
+        """Arguments of `read_tuning_data` behind the first one, those that are not None."""
+        values = {name: list(value) if isinstance(value, tuple) else value for name, value in self.reading.items()}
+        values |= {name: one for name, one in self._sources.items() if name != "data"}
+        return {name: value for name, value in values.items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -149,17 +152,6 @@ def read_recipe_file(path: str | Path) -> RecipeFile:
     return RecipeFile(recipe, data, dict(reading), encoder)
 
 
-def _is_object(source: Any) -> bool:
-    """Whether data were given as an object, which no file can name."""
-    return not isinstance(source, str | Path | None)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Path):
-        return str(value)
-    return list(value) if isinstance(value, tuple) else value
-
-
-def _found(path: Any) -> Any:
+def _absolute(path: str | Path | None) -> str | None:
     """The path by which a file is found from every folder."""
-    return path if path is None else Path(path).absolute()
+    return None if path is None else str(Path(path).absolute())
