@@ -99,7 +99,7 @@ def build_index(
             _check_columns(index, about, place.location)
         counts = _fill(index, model, corpus, place.location, batch_size, save_every, progress or _nothing)
         if rebuild:
-            destination.put(index, place)
+            destination.put(index)
     finally:
         if isinstance(index, QdrantIndex):
             index.close()

@@ -163,18 +163,18 @@ class Destination:
                 if found.exists():
                     found.describe()
 
-    def put(self, built: VectorIndex, place: "Destination") -> None:
+    def put(self, built: VectorIndex) -> None:
         """Puts an index in place of what is here, in one step where this is a folder of files or an alias in Qdrant.
 
         Args:
-            built: The index.
-            place: Where it was built: :meth:`beside`.
+            built: The index, which was built at :meth:`beside`; files there are removed.
         """
         if isinstance(built, QdrantIndex):
             built.move(self.collection)
-        else:
-            built.save(self.location)
-            place.remove()
+            return
+        place = self.beside()
+        built.save(self.location)
+        place.remove()
 
     def remove(self) -> None:
         """Removes what is here."""
