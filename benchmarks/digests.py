@@ -7,11 +7,10 @@ A page gets those digests that it has a place for.
 
 import argparse
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-
-from tables import filled
 
 Results = dict[str, Any]
 """What the benchmarks wrote, by the name of the benchmark."""
@@ -115,11 +114,23 @@ def _percent(value: Any) -> str:
 
 
 DIGESTS: dict[str, Callable[[Results], str]] = {
-    "speed digest": speed,
-    "quality digest": quality,
-    "few labels": few_labels,
-    "loss families": loss_families,
+    "speed-digest": speed,
+    "quality-digest": quality,
+    "few-labels": few_labels,
+    "loss-families": loss_families,
 }
+
+
+def filled(page: str, results: Results) -> str:
+    """A page with its digests."""
+
+    def block(match: re.Match[str]) -> str:
+        name = match[1]
+        return (
+            f"<!-- {name}: begin -->\n{DIGESTS[name](results)}\n<!-- {name}: end -->" if name in DIGESTS else match[0]
+        )
+
+    return re.sub(r"<!-- ([\w-]+): begin -->.*?<!-- \1: end -->", block, page, flags=re.DOTALL)
 
 
 def main() -> None:
@@ -129,11 +140,7 @@ def main() -> None:
     arguments = parser.parse_args()
     results = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in arguments.results.glob("*.json")}
     for page in arguments.pages:
-        text = page.read_text(encoding="utf-8")
-        for name, digest in DIGESTS.items():
-            if f"<!-- {name}: begin -->" in text:
-                text = filled(text, name, digest(results))
-        page.write_text(text, encoding="utf-8")
+        page.write_text(filled(page.read_text(encoding="utf-8"), results), encoding="utf-8")
 
 
 if __name__ == "__main__":

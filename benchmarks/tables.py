@@ -1,6 +1,6 @@
 """Fills the tables of the docs from the benchmarks' JSON, so that no figure is typed by hand.
 
-    python benchmarks/tables.py docs/how-to/losses.md loss_quality.json losses.json
+    python benchmarks/tables.py docs/losses.md loss_quality.json losses.json
 
 Each file's name says which table of the page it fills.
 """
@@ -392,15 +392,6 @@ TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
 }
 
 
-def filled(page: str, name: str, table: str) -> str:
-    """A page with a table in the place of that name."""
-    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
-    pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
-    if not pattern.search(page):
-        raise ValueError(f"no place for {name}: expected {begin} and {end} in it.")
-    return pattern.sub(lambda _: f"{begin}\n{table}\n{end}", page)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("page", type=Path, help="a page with <!-- NAME: begin --> and <!-- NAME: end --> in it")
@@ -409,10 +400,11 @@ def main() -> None:
     text = arguments.page.read_text(encoding="utf-8")
     for path in arguments.results:
         table = TABLES[path.stem](json.loads(path.read_text(encoding="utf-8")))
-        try:
-            text = filled(text, path.stem, table)
-        except ValueError as error:
-            parser.error(f"{arguments.page}: {error}")
+        begin, end = f"<!-- {path.stem}: begin -->", f"<!-- {path.stem}: end -->"
+        pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
+        if not pattern.search(text):
+            parser.error(f"{arguments.page} has no place for {path.stem}: expected {begin} and {end} in it.")
+        text = pattern.sub(lambda _, filled=f"{begin}\n{table}\n{end}": filled, text)
     arguments.page.write_text(text, encoding="utf-8")
 
 
