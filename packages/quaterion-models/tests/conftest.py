@@ -90,6 +90,10 @@ CONFIGURATIONS: dict[str, dict[str, Any]] = {
     "albert": _BERT | {"embedding_size": 8},
     "deberta-v2": _BERT | {"relative_attention": True, "pos_att_type": ["p2c", "c2p"]},
     "modernbert": _BERT | {"cls_token_id": 0, "sep_token_id": 2, "local_attention": 4, "global_attn_every_n_layers": 2},
+    "convbert": _BERT | {"embedding_size": _WIDTH, "conv_kernel_size": 3, "head_ratio": 1},
+    "fnet": _BERT,
+    "longformer": _BERT | {"attention_window": 4},
+    "squeezebert": _BERT | {"embedding_size": _WIDTH},
     "distilbert": _COMMON
     | {"dim": _WIDTH, "n_layers": 2, "n_heads": 2, "hidden_dim": 32, "max_position_embeddings": 40},
     "gpt2": _COMMON | {"n_embd": _WIDTH, "n_layer": 2, "n_head": 2, "n_positions": 40},

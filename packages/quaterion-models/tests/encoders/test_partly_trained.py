@@ -90,9 +90,22 @@ def test_a_trained_top_leaves_the_fingerprint_of_the_trunk_and_changes_that_of_t
 def test_another_frozen_weight_is_another_trunk(tiny_model):
     encoder = TransformersEncoder(deep(tiny_model, "bert"), trainable_layers=1)
     other = TransformersEncoder(deep(tiny_model, "bert"), trainable_layers=1)
+    digest = encoder.get_trunk().fingerprint()
+    assert other.get_trunk().fingerprint() == digest
     with torch.no_grad():
         other.loaded().encoder.layer[0].output.dense.bias[0] += 1
-    assert other.get_trunk().fingerprint() != encoder.get_trunk().fingerprint()
+    assert other.get_trunk().fingerprint() != digest
+
+
+def test_weights_that_a_cast_has_rounded_are_another_trunk(tiny_model):
+    encoder = TransformersEncoder(deep(tiny_model, "bert"), trainable_layers=1)
+    trunk, batch = encoder.get_trunk(), encoder.get_collate_fn()(TEXTS)
+    digest, states = trunk.fingerprint(), trunk(batch).values
+    encoder.bfloat16()
+    trunk(batch)  # the frozen part is cast when it is used
+    encoder.float()
+    assert not torch.equal(trunk(batch).values, states)
+    assert trunk.fingerprint() != digest
 
 
 def test_no_layers_are_a_frozen_encoder_with_the_same_fingerprint(tiny_model):
@@ -123,12 +136,47 @@ def test_a_cast_reaches_the_frozen_part_too(tiny_model):
     assert encoder.get_trunk()(batch).values.dtype == torch.bfloat16
 
 
-def test_modules_of_sentence_transformers_behind_the_layers_are_trained_too(tiny_model, tmp_path):
+def test_a_cast_leaves_the_frequencies_of_positions_in_float32(tiny_model):
+    """As a model that is loaded in that precision has them: rounded, they turn long texts into noise."""
+    folder = deep(tiny_model, "llama")
+    cast = TransformersEncoder(folder, trainable_layers=1).to(torch.bfloat16)
+    read = TransformersEncoder(folder, trainable_layers=1, dtype="bfloat16")
+    batch = cast.get_collate_fn()([" ".join(f"word{number}" for number in range(39))])
+    assert cast.loaded().rotary_emb.inv_freq.dtype == torch.float32
+    assert torch.equal(cast.get_trunk()(batch).values, read.get_trunk()(batch).values)
+
+
+def sentence_transformer(folder, model, *more, include_prompt=True, **options):
+    """Writes a model of sentence-transformers around a tiny one of transformers."""
     library = pytest.importorskip("sentence_transformers")
     modules = pytest.importorskip("sentence_transformers.sentence_transformer.modules")
-    parts = [modules.Transformer(str(deep(tiny_model, "bert"))), modules.Pooling(16), modules.Dense(16, 8)]
-    library.SentenceTransformer(modules=parts, device="cpu").save(str(tmp_path / "model"), create_model_card=False)
-    encoder = SentenceTransformerEncoder(tmp_path / "model", trainable_layers=1)
+    parts = [modules.Transformer(str(model)), modules.Pooling(16, include_prompt=include_prompt), *more]
+    made = library.SentenceTransformer(modules=parts, device="cpu", **options)
+    made.save(str(folder), create_model_card=False)
+    return folder
+
+
+@pytest.mark.parametrize("prompt", [None, "word1 "], ids=["the model's own", "given"])
+def test_a_prompt_that_the_pooling_leaves_out_is_refused(tiny_model, tmp_path, prompt):
+    named = {"prompts": {"query": "word5 word6 "}, "default_prompt_name": "query"} if prompt is None else {}
+    model = sentence_transformer(tmp_path / "model", deep(tiny_model, "bert"), include_prompt=False, **named)
+    with pytest.raises(ValueError, match=f"does not work with the prompt '{prompt or 'word5 word6 '}' of .*leaves the"):
+        SentenceTransformerEncoder(model, trainable_layers=1, prompt=prompt)
+    SentenceTransformerEncoder(model, trainable_layers=1, prompt="")
+
+
+def test_a_text_without_tokens_is_refused(tiny_model, tmp_path):
+    decoder = tiny_model("gpt2", {"n_layer": 3}, pad_token="[PAD]")  # noqa: S106 - no password
+    model = sentence_transformer(tmp_path / "model", decoder)
+    encoder = SentenceTransformerEncoder(model, trainable_layers=1)
+    with pytest.raises(ValueError, match="object 1 of a batch of 2 is a text without any token"):
+        encoder.get_trunk()(encoder.get_collate_fn()(["word1", ""]))
+
+
+def test_modules_of_sentence_transformers_behind_the_layers_are_trained_too(tiny_model, tmp_path):
+    modules = pytest.importorskip("sentence_transformers.sentence_transformer.modules")
+    model = sentence_transformer(tmp_path / "model", deep(tiny_model, "bert"), modules.Dense(16, 8))
+    encoder = SentenceTransformerEncoder(model, trainable_layers=1)
     batch = encoder.get_collate_fn()(TEXTS)
     got = gradients(encoder, encoder.get_trunk()(batch).padded())
     expected = gradients(encoder, batch)
@@ -153,8 +201,14 @@ def test_what_cannot_be_divided_is_refused_at_once(tiny_model):
         TransformersEncoder(folder, trainable_layers=3)
     with pytest.raises(ValueError, match=r"does not work for a AlbertModel: looked for one list of layers .* none"):
         TransformersEncoder(tiny_model("albert"), trainable_layers=1)
-    with pytest.raises(ValueError, match="T5Block model: its upper layers take more than the states of"):
+    with pytest.raises(ValueError, match="T5EncoderModel: its upper layers take more than the states of"):
         TransformersEncoder(tiny_model("t5"), trainable_layers=1)
+    for kind in ("convbert", "fnet"):
+        with pytest.raises(ValueError, match="the state of a token depends on the padding of its batch"):
+            TransformersEncoder(tiny_model(kind), trainable_layers=1)
+    for kind in ("longformer", "squeezebert"):  # one pads tokens itself, the other one has them in the last dimension
+        with pytest.raises(ValueError, match=r"its layers cannot be run without those below \(IndexError"):
+            TransformersEncoder(tiny_model(kind), trainable_layers=1)
     for wrong in (-1, 1.5, True, "1"):
         with pytest.raises(ValueError, match="trainable_layers must be None or an integer of at least 0, got"):
             TransformersEncoder(folder, trainable_layers=wrong)

@@ -87,7 +87,9 @@ class LayerSplit:
         except _Reached as reached:
             if isinstance(reached.states, Tensor) and reached.states.dim() == 3:
                 return reached.states
-        raise ValueError(_cannot(model, "its layers do not take the states of the tokens, [batch, tokens, width]"))
+        raise ValueError(
+            cannot_divide(model, "its layers do not take the states of the tokens, [batch, tokens, width]")
+        )
 
     def above(self, model: nn.Module, states: Tensor) -> nn.Module:
         """Returns the model with the lower part passed by.
@@ -142,15 +144,8 @@ def _layers_of(model: nn.Module) -> str:
     if len(lists) != 1:
         wanted = "one list of layers (nn.ModuleList) as long as num_hidden_layers"
         found = f"found {lists or 'none'} of length {count}" if count else "its configuration has no such number"
-        raise ValueError(_cannot(model, f"looked for {wanted}: {found}"))
+        raise ValueError(cannot_divide(model, f"looked for {wanted}: {found}"))
     return lists[0]
-
-
-def _cannot(model: nn.Module, reason: str) -> str:
-    return (
-        f"trainable_layers does not work for a {_name(model)}: {reason}. Train all of it with trainable=True, or leave "
-        "it frozen"
-    )
 
 
 def _name(model: nn.Module) -> str:
@@ -169,6 +164,19 @@ def _replaced(layer: nn.Module, forward: Callable[..., Any]) -> nn.Module:
     alike = copy.copy(layer)
     alike.forward = forward
     return alike
+
+
+def cannot_divide(model: nn.Module, reason: str) -> str:
+    """Words the message about a model that has no two parts.
+
+    Args:
+        model: The model.
+        reason: Why.
+    """
+    return (
+        f"trainable_layers does not work for a {_name(model)}: {reason}. Train all of it with trainable=True, or leave "
+        "it frozen"
+    )
 
 
 def part_with(module: nn.Module, wanted: set[int]) -> nn.Module:

@@ -61,6 +61,16 @@ def layer_depths(module: nn.Module) -> dict[str, int]:
     return depths
 
 
+def text_config(model: nn.Module) -> Any:
+    """Returns the configuration of a model of transformers, of its text part where it has several; None without one.
+
+    Args:
+        model: The model, or a module that holds one.
+    """
+    config: Any = next((part.config for part in model.modules() if hasattr(part, "config")), None)
+    return config.get_text_config() if hasattr(config, "get_text_config") else config
+
+
 def layer_lists(model: nn.Module) -> tuple[list[str], int | None]:
     """Finds what may be the list of a model's layers.
 
@@ -71,10 +81,7 @@ def layer_lists(model: nn.Module) -> tuple[list[str], int | None]:
         Names of the outermost lists of as many modules as the configuration says, and that number; None where it says
         none.
     """
-    config: Any = next((part.config for part in model.modules() if hasattr(part, "config")), None)
-    if hasattr(config, "get_text_config"):
-        config = config.get_text_config()
-    count: int | None = getattr(config, "num_hidden_layers", None)
+    count: int | None = getattr(text_config(model), "num_hidden_layers", None)
     lists = [
         name for name, part in model.named_modules() if isinstance(part, nn.ModuleList) and len(part) == count and name
     ]

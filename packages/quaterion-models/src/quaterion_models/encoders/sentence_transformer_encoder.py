@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from quaterion_models.encoders.pretrained_encoder import Precision, PretrainedEncoder
 from quaterion_models.encoders.pretrained_files import ModelSource, is_weights, read_optional
-from quaterion_models.encoders.prompts import SidePrompts, resolve_prompts
+from quaterion_models.encoders.prompts import SidePrompts, default_prompt, resolve_prompts
 from quaterion_models.encoders.sentence_transformer_files import (
     check_module_sizes,
     check_modules,
@@ -118,11 +118,12 @@ class SentenceTransformerEncoder(PretrainedEncoder):
             trainable_layers=trainable_layers,
         )
         self.settings["prompts"] = resolve_prompts(prompts, prompt, self.folder)
-        if self.divided_model is not None and prompt and leaves_prompt_out(self.folder):
+        before = default_prompt(self.folder) if prompt is None else prompt
+        if self.divided_model is not None and before and leaves_prompt_out(self.folder):
             raise ValueError(
-                f"trainable_layers={trainable_layers} does not work with the prompt of {self.folder}: its pooling "
-                "leaves the prompt out of the mean (include_prompt is false), and the states of a trunk do not say "
-                "where it ends. Leave the prompt out, or train all of it with trainable=True"
+                f"trainable_layers={trainable_layers} does not work with the prompt {before!r} of {self.folder}: its "
+                "pooling leaves the prompt out of the mean (include_prompt is false), and the states of a trunk do not "
+                'say where it ends. Leave the prompt out (prompt=""), or train all of it with trainable=True'
             )
         modules = read_modules(self.folder)  # none of a plain model of transformers
         if not modules or modules[0].kind == "Transformer":
