@@ -201,18 +201,20 @@ def tiny_clip(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     pytest.importorskip("PIL")
     made: dict[str, Path] = {}
 
-    def make(kind: str) -> Path:
-        if kind in made:
-            return made[kind]
+    def make(kind: str, vision_layers: int = 2) -> Path:
+        key = f"{kind}-{vision_layers}"
+        if key in made:
+            return made[key]
         folder = tmp_path_factory.mktemp(kind)
+        vision = _TOWER | {"num_hidden_layers": vision_layers}
         text = {name: value for name, value in _TOWER.items() if not name.endswith(("image_size", "patch_size"))}
         text |= _COMMON | {"max_position_embeddings": 16, "projection_size": 32}
         sizes = {} if kind == "siglip" else {"projection_dim": 24}
-        config = transformers.AutoConfig.for_model(kind, text_config=text, vision_config=_TOWER, **sizes)
+        config = transformers.AutoConfig.for_model(kind, text_config=text, vision_config=vision, **sizes)
         _save_random(config, folder)
         _image_processor(kind).save_pretrained(folder)
         _tokenizer(transformers, decoder=False).save_pretrained(folder)
-        made[kind] = folder
+        made[key] = folder
         return folder
 
     return make

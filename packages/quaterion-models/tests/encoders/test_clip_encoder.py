@@ -256,3 +256,37 @@ def test_a_model_without_features_of_texts_is_named(tiny_clip, tmp_path):
     transformers.AutoModel.from_config(config).save_pretrained(folder)
     with pytest.raises(ValueError, match=r"is a LlavaModel, which has no get_text_features\(\)"):
         ClipTextEncoder(folder, trainable=True)
+
+
+@pytest.mark.parametrize("kind", ["clip", "siglip"])
+def test_adapters_of_both_towers_are_saved_in_one_folder_and_merged(tiny_clip, tmp_path, kind):
+    pytest.importorskip("peft")
+    folder, objects = tiny_clip(kind, vision_layers=3), [*TEXTS[:2], *IMAGES[:2]]
+    encoder = ClipEncoder(folder, lora={"r": 4}, gradient_checkpointing=True)
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for one in encoder.parameters():
+            if one.requires_grad:
+                one.add_(torch.randn(one.shape, generator=generator) * 0.05)
+    vectors = encode(encoder, objects)
+    assert (np.abs(vectors - encode(ClipEncoder(folder), objects)).max(axis=1) > 0.01).all()
+    encoder.save(tmp_path / "saved")
+    loaded = ClipEncoder.load(tmp_path / "saved")
+    assert all(tower.has_adapters and tower.gradient_checkpointing for tower in loaded.options.values())
+    np.testing.assert_array_equal(encode(loaded, objects), vectors)
+    with pytest.raises(ModelFolderError, match="does not fit the model beside it"):
+        ClipTextEncoder.load(tmp_path / "saved")
+    for tower in encoder.options.values():
+        tower.merge_adapters()
+    np.testing.assert_allclose(encode(encoder, objects), vectors, atol=1e-5)
+    encoder.save(tmp_path / "merged")
+    np.testing.assert_allclose(encode(ClipEncoder.load(tmp_path / "merged"), objects), vectors, atol=1e-5)
+
+
+def test_every_adapter_of_a_tower_learns(tiny_clip):
+    """SigLIP pools by torch's own attention, which would pass an adapter in it by."""
+    pytest.importorskip("peft")
+    encoder = ClipImageEncoder(tiny_clip("siglip"), lora=True).train()
+    encoder(encoder.get_collate_fn()(IMAGES[:2])).square()[:, :5].sum().backward()
+    adapters = {name: one for name, one in encoder.named_parameters() if one.requires_grad}
+    assert len(adapters) > 20 and all(one.grad is not None for one in adapters.values())

@@ -1,6 +1,7 @@
-"""Adapters in the real MiniLM: trained, saved, loaded, merged."""
+"""Adapters in the real MiniLM and in tiny models: trained, saved, loaded, merged."""
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 import torch
 
 from quaterion_models import SimilarityModel
-from quaterion_models.encoders import SentenceTransformerEncoder, TransformersEncoder
+from quaterion_models.encoders import ImageEncoder, SentenceTransformerEncoder, TransformersEncoder
 from quaterion_models.encoders.lora import lora_settings
 from quaterion_models.heads import EmptyHead
 from quaterion_models.saving.files import ModelFolderError
@@ -136,6 +137,10 @@ def test_a_configuration_of_peft_becomes_plain_values():
         ({"lora_dropout": 1}, ValueError, "from 0 to below 1, got 1"),
         ({"target_modules": ".*query"}, ValueError, "'all-linear' or a list of names"),
         ({"init_lora_weights": "pissa"}, ValueError, "must be one of"),
+        ({"target_modules": []}, TypeError, r"target_modules must hold one str or more, got \[\]"),
+        ({"layers_to_transform": ["1"]}, TypeError, "layers_to_transform must hold one int or more"),
+        (peft.LoraConfig(bias="all"), ValueError, r"options \['bias'\], expected some of"),
+        (peft.LoraConfig(modules_to_save=["dense"]), ValueError, r"options \['modules_to_save'\], expected"),
     ],
 )
 def test_wrong_options_are_refused(lora, error, message):
@@ -143,9 +148,81 @@ def test_wrong_options_are_refused(lora, error, message):
         lora_settings(lora)
 
 
-def test_names_of_no_layer_are_refused(minilm_folder):
-    with pytest.raises(ValueError, match="lora does not fit BertModel"):
-        TransformersEncoder(minilm_folder, lora={"target_modules": ["nothing"]})
+def test_names_of_no_layer_are_refused(tiny_model):
+    folder = tiny_model("bert")
+    with pytest.raises(ValueError, match=r"lora does not fit BertModel: no module has one of the names \['nothing'\]"):
+        TransformersEncoder(folder, lora={"target_modules": ["nothing"]})
+    with pytest.raises(ValueError, match="lora does not fit BertModel: Target module LayerNorm"):
+        TransformersEncoder(folder, lora={"target_modules": ["LayerNorm"]})
+    with pytest.raises(ValueError, match=r"layers_to_transform is \[1, 2\], but the BertModel has 2 layers"):
+        TransformersEncoder(folder, lora={"layers_to_transform": [1, 2]})
+    with pytest.raises(ValueError, match="no module in its layers 0 has one of the names"):
+        TransformersEncoder(folder, lora={"target_modules": ["word_embeddings"], "layers_to_transform": 0})
+
+
+def test_the_package_to_install_is_named(tiny_model, monkeypatch):
+    monkeypatch.setitem(sys.modules, "peft", None)
+    with pytest.raises(ImportError, match=r'peft is not installed. Type: pip install "quaterion-models\[lora\]"'):
+        TransformersEncoder(tiny_model("bert"), lora=True)
+
+
+@pytest.mark.parametrize("targets", ["all-linear", ["query", "value"], ["q_proj"]])
+def test_only_the_chosen_layers_have_adapters(targets, tiny_model):
+    folder, place = (tiny_model("llama"), "layers") if "q_proj" in targets else (tiny_model("bert"), "encoder.layer")
+    encoder = TransformersEncoder(folder, lora={"target_modules": targets, "layers_to_transform": [1]})
+    adapted = [name for name, one in encoder.named_parameters() if one.requires_grad]
+    assert adapted and all(name.startswith(f"model.{place}.1.") for name in adapted)
+
+
+@pytest.mark.parametrize(
+    "options", [{"target_modules": ["word_embeddings"]}, {"target_modules": ["word_embeddings", "query"]}]
+)
+@pytest.mark.parametrize("dora", [False, True])
+def test_adapters_of_embeddings_are_saved_and_merged(options, dora, tiny_model, tmp_path):
+    encoder = trained(TransformersEncoder, tiny_model("bert"), {**options, "use_dora": dora})
+    vectors = encode(encoder)
+    assert np.abs(vectors - encode(TransformersEncoder(tiny_model("bert")))).max() > 0.01
+    encoder.save(tmp_path / "saved")
+    np.testing.assert_array_equal(encode(TransformersEncoder.load(tmp_path / "saved")), vectors)
+    for _ in range(2):  # nothing is left to merge the second time
+        encoder.merge_adapters()
+        np.testing.assert_allclose(encode(encoder), vectors, atol=1e-5)
+
+
+def test_adapters_of_gpt2_raise_no_warning_and_can_be_merged(tiny_model, tmp_path):
+    encoder = trained(TransformersEncoder, tiny_model("gpt2"))  # warnings are errors here
+    np.testing.assert_allclose(encode(encoder.frozen_copy(tmp_path / "merged")), encode(encoder), atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_adapters_beside_half_precision_learn_in_float32(dtype, tiny_model):
+    encoder = TransformersEncoder(tiny_model("bert"), lora=True, dtype=dtype).train()
+    learning = [one for one in encoder.parameters() if one.requires_grad]
+    assert {one.dtype for one in learning} == {torch.float32}
+    optimizer = torch.optim.AdamW(learning, lr=1e-3)
+    batch = encoder.get_collate_fn()(["word1 word2", "word3"])
+    for _ in range(3):
+        optimizer.zero_grad()
+        encoder(batch).square()[:, :3].sum().backward()
+        optimizer.step()
+    assert bool(torch.isfinite(encoder(batch)).all())
+
+
+def test_statistics_of_batch_normalization_stay_those_of_the_base(tiny_vision, tmp_path):
+    """They are no adapters, so they are not saved: a training that changed them would be lost in part."""
+    pytest.importorskip("PIL")
+    encoder = ImageEncoder(tiny_vision("resnet"), lora={"target_modules": ["convolution"]}).train()
+    batch = encoder.get_collate_fn()([torch.rand(3, 32, 32) for _ in range(4)])
+    optimizer = torch.optim.SGD([one for one in encoder.parameters() if one.requires_grad], lr=0.1)
+    encoder(batch).square().mean().neg().backward()
+    optimizer.step()
+    vectors = encoder.eval()(batch)
+    assert not torch.equal(vectors, ImageEncoder(tiny_vision("resnet"))(batch))
+    encoder.save(tmp_path / "saved")
+    torch.testing.assert_close(ImageEncoder.load(tmp_path / "saved").eval()(batch), vectors, rtol=0, atol=0)
+    assert any(part.training for part in encoder.train().modules())
+    encoder.merge_adapters()
+    assert all(part.training for part in encoder.train().model.modules())
 
 
 def test_adapters_of_another_rank_than_declared_are_refused(minilm_folder, tmp_path):

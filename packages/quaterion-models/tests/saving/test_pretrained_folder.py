@@ -150,3 +150,18 @@ def test_a_missing_part_is_named(folder, name):
     shutil.rmtree(path) if path.is_dir() else path.unlink()
     with pytest.raises(ModelFolderError, match=rf"{path} is missing: this is no complete model folder"):
         SentenceTransformerEncoder.load(folder)
+
+
+@pytest.mark.parametrize("options", [{"trainable": True}, {"trainable_layers": 1}, {"lora": True}])
+def test_trained_weights_in_half_precision_are_loaded_in_it(tiny_model, tmp_path, options):
+    if "lora" in options:
+        pytest.importorskip("peft")
+    encoder = TransformersEncoder(tiny_model("bert"), dtype="bfloat16", **options)
+    encoder.save(tmp_path)
+    loaded = TransformersEncoder.load(tmp_path)
+    found = {name: one.dtype for name, one in loaded.loaded().named_parameters()}
+    assert found == {name: one.dtype for name, one in encoder.loaded().named_parameters()}
+    batch = encoder.get_collate_fn()(["word1 word2"])
+    assert torch.equal(loaded.eval()(batch), encoder.eval()(batch))
+    if "trainable_layers" in options:
+        assert loaded.get_trunk().fingerprint() == encoder.get_trunk().fingerprint()

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from quaterion_models.encoders.clip_towers import ClipImageEncoder, ClipTextEncoder, ClipTower
 from quaterion_models.encoders.images import is_image
 from quaterion_models.encoders.pretrained_encoder import Precision
 from quaterion_models.encoders.switch_encoder import SwitchEncoder
+
+if TYPE_CHECKING:
+    from quaterion_models.encoders.lora import LoraOptions
 
 TEXT, IMAGE = "text", "image"
 
@@ -35,6 +38,10 @@ class ClipEncoder(SwitchEncoder):
         normalize: Whether to scale the vectors to length 1.
         dtype: Precision of the weights; None for that of the module, which is float32 unless it is cast (`.half()`).
         revision: Branch, tag or commit on the hub.
+        lora: Train adapters in the place of the weights, in both towers: True for rank 8 beside all linear layers, a
+            dict of arguments of `peft.LoraConfig`, or one. Needs the extra `lora`.
+        gradient_checkpointing: Whether a trained model computes its layers again in the backward pass: less memory,
+            more time, the same gradients.
 
     Raises:
         ValueError: If there is no such model, or it is not one of texts and images.
@@ -54,9 +61,13 @@ class ClipEncoder(SwitchEncoder):
         normalize: bool = True,
         dtype: Precision | None = None,
         revision: str | None = None,
+        lora: LoraOptions | None = None,
+        gradient_checkpointing: bool = False,
     ) -> None:
-        text = ClipTextEncoder(name_or_folder, trainable, normalize=normalize, dtype=dtype, revision=revision)
-        image = ClipImageEncoder(text.folder, trainable, normalize=normalize, dtype=dtype)
+        options: dict[str, Any] = {"normalize": normalize, "dtype": dtype, "lora": lora}
+        options["gradient_checkpointing"] = gradient_checkpointing
+        text = ClipTextEncoder(name_or_folder, trainable, revision=revision, **options)
+        image = ClipImageEncoder(text.folder, trainable, **options)
         super().__init__({TEXT: text, IMAGE: image})
 
     @classmethod
@@ -107,6 +118,6 @@ class ClipEncoder(SwitchEncoder):
         Raises:
             ModelFolderError: If a file is missing, damaged, or could run code.
         """
-        text = ClipTextEncoder.load(path)
-        options = {name: text.settings[name] for name in ("normalize", "dtype")}
-        return cls(text.folder, text.trainable, **options).to(text.module_dtype)
+        from quaterion_models.saving.pretrained_folder import load_pretrained
+
+        return load_pretrained(ClipTextEncoder, Path(path), build=cls)

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +30,9 @@ from quaterion_models.encoders.vision_library import (
 )
 from quaterion_models.types import CollateFnType
 
+if TYPE_CHECKING:
+    from quaterion_models.encoders.lora import LoraOptions
+
 # Trained with every text padded to this length, without a mask that would hide the padding.
 _PADDED_MODELS = frozenset({"siglip", "siglip2", "align", "tipsv2"})
 _PADDED_LENGTH = 64
@@ -44,6 +47,10 @@ class ClipTower(PretrainedEncoder):
         normalize: Whether to scale the vectors to length 1.
         dtype: Precision of the weights; None for that of the module, which is float32 unless it is cast (`.half()`).
         revision: Branch, tag or commit on the hub.
+        lora: Train adapters in the place of the weights: True for rank 8 beside all linear layers, a dict of
+            arguments of `peft.LoraConfig`, or one. Needs the extra `lora`.
+        gradient_checkpointing: Whether a trained model computes its layers again in the backward pass: less memory,
+            more time, the same gradients.
     """
 
     source = ModelSource(kind="a model of texts and images", example="openai/clip-vit-base-patch32", extra=EXTRA)
@@ -61,8 +68,18 @@ class ClipTower(PretrainedEncoder):
         normalize: bool = True,
         dtype: Precision | None = None,
         revision: str | None = None,
+        lora: LoraOptions | None = None,
+        gradient_checkpointing: bool = False,
     ) -> None:
-        super().__init__(name_or_folder, trainable, normalize=normalize, dtype=dtype, revision=revision)
+        super().__init__(
+            name_or_folder,
+            trainable,
+            normalize=normalize,
+            dtype=dtype,
+            revision=revision,
+            lora=lora,
+            gradient_checkpointing=gradient_checkpointing,
+        )
 
     @classmethod
     def check_folder(cls, folder: Path) -> None:
@@ -150,6 +167,10 @@ class ClipTextEncoder(ClipTower):
         normalize: Whether to scale the vectors to length 1.
         dtype: Precision of the weights; None for that of the module, which is float32 unless it is cast (`.half()`).
         revision: Branch, tag or commit on the hub.
+        lora: Train adapters in the place of the weights: True for rank 8 beside all linear layers, a dict of
+            arguments of `peft.LoraConfig`, or one. Needs the extra `lora`.
+        gradient_checkpointing: Whether a trained model computes its layers again in the backward pass: less memory,
+            more time, the same gradients.
 
     Raises:
         ValueError: If there is no such model, or it is not one of texts and images.
@@ -175,6 +196,10 @@ class ClipImageEncoder(ClipTower):
         normalize: Whether to scale the vectors to length 1.
         dtype: Precision of the weights; None for that of the module, which is float32 unless it is cast (`.half()`).
         revision: Branch, tag or commit on the hub.
+        lora: Train adapters in the place of the weights: True for rank 8 beside all linear layers, a dict of
+            arguments of `peft.LoraConfig`, or one. Needs the extra `lora`.
+        gradient_checkpointing: Whether a trained model computes its layers again in the backward pass: less memory,
+            more time, the same gradients.
 
     Raises:
         ValueError: If there is no such model, or it is not one of texts and images.

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+import torch
 from torch import nn
 
-from quaterion_models.encoders.model_layers import transformers_models
+from quaterion_models.encoders.model_layers import named_layers, transformers_models
 from quaterion_models.extras import require
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ _OPTIONS: dict[str, tuple[type, ...]] = {
     "use_rslora": (bool,),
     "use_dora": (bool,),
 }
+_BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 _INITIAL = (True, False, "gaussian")
 # What peft notes beside the options.
 _NOTES = {"peft_type", "peft_version", "task_type", "inference_mode", "base_model_name_or_path", "revision"}
@@ -78,7 +81,7 @@ def add_adapters(model: nn.Module, settings: Mapping[str, Any]) -> None:
     """Freezes a model and puts trainable adapters beside its linear layers, in place.
 
     The second matrix of each adapter is 0, so that the model computes what it did. A pooler, which encoders do not use,
-    gets none.
+    gets none. Beside weights of half precision adapters are in float32: their steps are too small for less.
 
     Args:
         model: A pre-trained model.
@@ -90,14 +93,31 @@ def add_adapters(model: nn.Module, settings: Mapping[str, Any]) -> None:
     """
     peft = require("peft", extra=EXTRA)
     backbone = adapted_part(model)
-    options = dict(settings)
-    if options["target_modules"] == ALL_LINEAR:
-        options["target_modules"] = _linear_layers(backbone)
+    options = {name: value for name, value in settings.items() if name != "layers_to_transform"}
+    options["target_modules"] = _places(backbone, settings)
     model.requires_grad_(False)
     try:
-        peft.inject_adapter_in_model(peft.LoraConfig(**options), backbone)
+        with warnings.catch_warnings():
+            warnings.filterwarnings(
+                "ignore", ".*fan_in_fan_out"
+            )  # peft finds out by itself that GPT-2 is the other way
+            peft.inject_adapter_in_model(peft.LoraConfig(**options), backbone)
     except ValueError as error:
         raise ValueError(f"lora does not fit {type(backbone).__name__}: {error}") from error
+    for parameter in model.parameters():
+        if parameter.requires_grad and parameter.dtype in {torch.float16, torch.bfloat16}:
+            parameter.data = parameter.data.float()
+
+
+def keep_statistics(model: nn.Module) -> None:
+    """Puts batch normalization into eval mode: its statistics belong to the weights, which are frozen.
+
+    Args:
+        model: A model with adapters.
+    """
+    for layer in model.modules():
+        if isinstance(layer, _BATCH_NORMS):
+            layer.eval()
 
 
 def remove_adapters(model: nn.Module, *, merge: bool) -> None:
@@ -144,6 +164,10 @@ def _check(settings: Mapping[str, Any]) -> None:
         raise ValueError(f"lora: r must be 1 or more, got {settings['r']}")
     if not 0 <= settings["lora_dropout"] < 1:
         raise ValueError(f"lora: lora_dropout must be from 0 to below 1, got {settings['lora_dropout']}")
+    for name, kind in (("target_modules", str), ("layers_to_transform", int)):
+        value = settings.get(name)
+        if isinstance(value, list) and not (value and all(type(one) is kind for one in value)):
+            raise TypeError(f"lora: {name} must hold one {kind.__name__} or more, got {value!r:.100}")
     if isinstance(settings["target_modules"], str) and settings["target_modules"] != ALL_LINEAR:
         raise ValueError(
             f"lora: target_modules must be {ALL_LINEAR!r} or a list of names, got {settings['target_modules']!r:.100}"
@@ -152,6 +176,37 @@ def _check(settings: Mapping[str, Any]) -> None:
         raise ValueError(
             f"lora: init_lora_weights must be one of {list(_INITIAL)}, got {settings['init_lora_weights']!r:.100}"
         )
+
+
+def _places(backbone: nn.Module, settings: Mapping[str, Any]) -> list[str]:
+    """Names of all modules that get adapters: exact ones, for which peft would not look at the number of the layer."""
+    targets, numbers = settings["target_modules"], settings.get("layers_to_transform")
+    if targets == ALL_LINEAR:
+        names = _linear_layers(backbone)
+    else:
+        endings = tuple(f".{target}" for target in targets)
+        named = [(name, module) for name, module in backbone.named_modules() if f".{name}".endswith(endings)]
+        # What is frozen before is what the vectors do not depend on, such as a pooler.
+        names = [name for name, module in named if any(one.requires_grad for one in module.parameters())]
+    # torch's own attention takes the weights of its layers and does not call them: adapters would do nothing.
+    passed_by = [f"{name}." for name, module in backbone.named_modules() if isinstance(module, nn.MultiheadAttention)]
+    names = [name for name in names if not name.startswith(tuple(passed_by))]
+    if numbers is not None:
+        wanted = {numbers} if isinstance(numbers, int) else set(numbers)
+        place, count = named_layers(backbone)
+        if not wanted <= set(range(count)):
+            raise ValueError(
+                f"lora: layers_to_transform is {numbers}, but the {type(backbone).__name__} has {count} layers. "
+                f"Expected numbers from 0 to {count - 1}"
+            )
+        names = [name for name in names if name.startswith(tuple(f"{place}.{number}." for number in wanted))]
+    if not names:
+        within = "" if numbers is None else f" in its layers {numbers}"
+        raise ValueError(
+            f"lora does not fit {type(backbone).__name__}: no module{within} has one of the names {targets}. Name "
+            "linear layers of the model, as model.named_modules() lists them"
+        )
+    return names
 
 
 def _linear_layers(backbone: nn.Module) -> list[str]:

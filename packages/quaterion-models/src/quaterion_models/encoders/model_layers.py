@@ -20,7 +20,12 @@ def transformers_models(module: nn.Module) -> Iterator[nn.Module]:
     if hasattr(module, "base_model_prefix") and hasattr(module, "config"):
         yield module
         return
-    for child in module.children():
+    yield from _models_in(module)
+
+
+def _models_in(model: nn.Module) -> Iterator[nn.Module]:
+    """The models of transformers within one."""
+    for child in model.children():
         yield from transformers_models(child)
 
 
@@ -46,7 +51,7 @@ def layer_depths(module: nn.Module) -> dict[str, int]:
     if not models:
         raise ValueError(f"{type(module).__name__} holds no model of the library transformers, whose layers are known")
     for model in models:
-        place, count = _layers(model)
+        place, count = named_layers(model)
         before = True
         for name, parameter in model.named_parameters():
             inside = name.startswith(f"{place}.")
@@ -79,18 +84,38 @@ def layer_lists(model: nn.Module) -> tuple[list[str], int | None]:
 
     Returns:
         Names of the outermost lists of as many modules as the configuration says, and that number; None where it says
-        none.
+        none. Of a model of texts and images with one tower left, those of that tower.
     """
     count: int | None = getattr(text_config(model), "num_hidden_layers", None)
-    lists = [
-        name for name, part in model.named_modules() if isinstance(part, nn.ModuleList) and len(part) == count and name
-    ]
+    if not (lists := _lists_of(model, count)):
+        for name, part in model.named_modules():  # the image tower has a configuration of its own
+            depth = (
+                getattr(text_config(part), "num_hidden_layers", None) if hasattr(part, "base_model_prefix") else None
+            )
+            if depth is not None and (lists := [f"{name}.{one}" for one in _lists_of(part, depth)]):
+                count = depth
+                break
     outermost = min((name.count(".") for name in lists), default=0)
     return [name for name in lists if name.count(".") == outermost], count
 
 
-def _layers(model: nn.Module) -> tuple[str, int]:
-    """The name of the list of a model's layers, such as `"encoder.layer"`, and their number."""
+def _lists_of(model: nn.Module, count: int | None) -> list[str]:
+    lists = ((name, part) for name, part in model.named_modules() if isinstance(part, nn.ModuleList))
+    return [name for name, part in lists if name and len(part) == count]
+
+
+def named_layers(model: nn.Module) -> tuple[str, int]:
+    """Finds the list of a model's layers.
+
+    Args:
+        model: A model of the library transformers.
+
+    Returns:
+        Its name, such as `"encoder.layer"`, and the number of layers.
+
+    Raises:
+        ValueError: If there is no such list, or more than one.
+    """
     lists, count = layer_lists(model)
     if count is None or len(lists) != 1:
         raise ValueError(
@@ -116,19 +141,34 @@ def enable_checkpointing(model: nn.Module) -> None:
     Raises:
         ValueError: If it cannot.
     """
+    of_timm: Any = getattr(model, "set_grad_checkpointing", None)
+    if of_timm is not None:
+        try:
+            of_timm(True)  # asserts that it can
+        except AssertionError:
+            raise _cannot_compute_again(model) from None
+        return
     models: list[Any] = list(transformers_models(model))
+    # Of a model of texts and images a tower alone is left, and the whole would ask for the embeddings of the other one.
+    towers: list[Any] = [part for one in models if hasattr(one, "get_image_features") for part in _models_in(one)]
+    models = towers or models
     for one in models:
         if not one.supports_gradient_checkpointing:
             break
         # Not reentrant: also right where nothing that goes in has a gradient, as with adapters.
-        enable = (
-            getattr(one, "activation_checkpointing_enable", None) or one.gradient_checkpointing_enable
-        )  # its old name
+        old_name = "gradient_checkpointing_enable"
+        enable = getattr(one, "activation_checkpointing_enable", None) or getattr(one, old_name)
         enable({"use_reentrant": False})
+        # What it does for checkpoints of the other kind would take gradients through all that is frozen.
+        one.disable_input_require_grads()
     else:
         if models:
             return
-    raise ValueError(
-        f"gradient_checkpointing: {type(models[0] if models else model).__name__} cannot compute its layers again. "
-        "Leave it out, and take smaller batches or chunks (TrainableModel.chunk_size)"
+    raise _cannot_compute_again(models[0] if models else model)
+
+
+def _cannot_compute_again(model: nn.Module) -> ValueError:
+    return ValueError(
+        f"gradient_checkpointing: {type(model).__name__} cannot compute its layers again. Leave it out, and take "
+        "smaller batches or chunks (TrainableModel.chunk_size)"
     )

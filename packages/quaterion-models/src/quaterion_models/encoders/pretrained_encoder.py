@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from quaterion_models.content_key import content_key
 from quaterion_models.encoders.encoder import Encoder
-from quaterion_models.encoders.lora import add_adapters, lora_settings, remove_adapters
+from quaterion_models.encoders.lora import add_adapters, keep_statistics, lora_settings, remove_adapters
 from quaterion_models.encoders.model_layers import enable_checkpointing
 from quaterion_models.encoders.partly_trained import PartlyTrained, Trunk, check_trainable_layers
 from quaterion_models.encoders.pretrained_collate import PretrainedCollate
@@ -311,6 +311,20 @@ class PretrainedEncoder(Encoder):
         """Whether adapters are trained in the place of the weights."""
         return "lora" in self.settings
 
+    def train(self, mode: bool = True) -> Self:
+        """Sets training mode; what is frozen below adapters or trained layers stays as it is.
+
+        Args:
+            mode: Whether to train.
+
+        Returns:
+            The encoder.
+        """
+        super().train(mode)
+        if self.has_adapters:
+            keep_statistics(self.model)
+        return self
+
     def merge_adapters(self) -> None:
         """Adds what adapters have learned to the weights and removes them; then the weights are trainable.
 
@@ -440,7 +454,7 @@ class PretrainedEncoder(Encoder):
         """
         from quaterion_models.saving.pretrained_folder import load_pretrained
 
-        return load_pretrained(cls, Path(path))
+        return load_pretrained(cls, Path(path), build=cls)
 
     @property
     def module_dtype(self) -> torch.dtype:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,25 +14,25 @@ from quaterion_models.extras import require
 from quaterion_models.saving.files import ModelFolderError, state_shapes, write_tensors
 
 _WEIGHTS = "adapter_model.safetensors"
+_FIRST = re.compile(r"\.lora_(embedding_)?A(\.|$)")  # the first matrix of an adapter, which has a row for each rank
 _PREFIX = "base_model.model."  # of every name in a file of peft
 
 
-def write_adapters(model: nn.Module, settings: Mapping[str, Any], folder: Path) -> None:
+def write_adapters(models: Sequence[nn.Module], settings: Mapping[str, Any], folder: Path) -> None:
     """Writes the adapters as peft does, so that `PeftModel.from_pretrained` reads them too.
 
     Args:
-        model: A model with adapters.
+        models: A model with adapters, or the parts of one that have no name in common.
         settings: What `lora_settings` returned for them.
         folder: Where to; made where it does not exist.
     """
     peft = require("peft", extra=EXTRA)
-    backbone = adapted_part(model)
     folder.mkdir(parents=True, exist_ok=True)
     # The exact places: a name that all adapted layers end with may fit others elsewhere, such as a pooler.
-    places = [name for name, _ in adapted_layers(backbone)]
+    places = [name for model in models for name, _ in adapted_layers(adapted_part(model))]
     options = {name: value for name, value in settings.items() if name != "layers_to_transform"}
     peft.LoraConfig(**options | {"target_modules": places, "inference_mode": True}).save_pretrained(str(folder))
-    state = {name: tensor.detach().cpu().contiguous() for name, tensor in _state(backbone).items()}
+    state = {name: one.detach().cpu().contiguous() for model in models for name, one in _state(model).items()}
     write_tensors(state, folder / _WEIGHTS)
 
 
@@ -46,7 +47,7 @@ def check_adapters(settings: Mapping[str, Any], folder: Path) -> None:
         ModelFolderError: If the file is missing or damaged, or holds adapters of another rank.
     """
     path = folder / _WEIGHTS
-    ranks = {shape[0] for name, shape in state_shapes(path).items() if ".lora_A." in name and shape}
+    ranks = {shape[0] for name, shape in state_shapes(path).items() if _FIRST.search(name) and shape}
     if ranks != {settings.get("r")}:
         raise ModelFolderError(
             f"{path} holds adapters of the ranks {sorted(ranks)}, but the settings say {settings.get('r')!r:.100}. "
@@ -54,11 +55,11 @@ def check_adapters(settings: Mapping[str, Any], folder: Path) -> None:
         )
 
 
-def read_adapters(model: nn.Module, folder: Path) -> None:
-    """Reads adapters that :func:`write_adapters` wrote into a model that has some of the same settings.
+def read_adapters(models: Sequence[nn.Module], folder: Path) -> None:
+    """Reads adapters that :func:`write_adapters` wrote into models that have some of the same settings.
 
     Args:
-        model: The model.
+        models: A model, or the parts of one.
         folder: Their folder.
 
     Raises:
@@ -66,9 +67,9 @@ def read_adapters(model: nn.Module, folder: Path) -> None:
     """
     from safetensors.torch import load_file
 
-    peft = require("peft", extra=EXTRA)
-    backbone, path = adapted_part(model), folder / _WEIGHTS
-    expected = {name: tuple(tensor.shape) for name, tensor in _state(backbone).items()}
+    peft, path = require("peft", extra=EXTRA), folder / _WEIGHTS
+    parts = [{name: tuple(tensor.shape) for name, tensor in _state(model).items()} for model in models]
+    expected = {name: shape for part in parts for name, shape in part.items()}
     found = state_shapes(path)
     wrong = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
     if wrong:
@@ -76,11 +77,12 @@ def read_adapters(model: nn.Module, folder: Path) -> None:
             f"{path} does not fit the model beside it: {len(wrong)} tensors are missing, too many or of another shape "
             f"({', '.join(wrong[:3]):.200}). Save the model again"
         )
-    state = {name.removeprefix(_PREFIX): tensor for name, tensor in load_file(path).items()}
-    peft.set_peft_model_state_dict(backbone, state)
+    state = load_file(path)
+    for model, part in zip(models, parts, strict=True):
+        peft.set_peft_model_state_dict(adapted_part(model), {name.removeprefix(_PREFIX): state[name] for name in part})
 
 
-def _state(backbone: nn.Module) -> dict[str, Tensor]:
+def _state(model: nn.Module) -> dict[str, Tensor]:
     peft = require("peft", extra=EXTRA)
-    state = peft.get_peft_model_state_dict(backbone, save_embedding_layers=False)
+    state = peft.get_peft_model_state_dict(adapted_part(model), save_embedding_layers=False)
     return {f"{_PREFIX}{name}": tensor for name, tensor in state.items()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -40,6 +41,7 @@ _OF_ALL: dict[str, type | tuple[type, ...]] = {
 _CASTS = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32, "float64": torch.float64}
 
 _P = TypeVar("_P", bound=PretrainedEncoder)
+_E = TypeVar("_E", bound=Encoder)
 
 
 def save_pretrained(
@@ -68,7 +70,8 @@ def save_pretrained(
                 f"{target} holds the files that this encoder was read from, so its weights are not written over them. "
                 "Choose another path, or save the whole model, which replaces its folder in one step"
             )
-        encoder.write_model(_weights(encoder) if model is None else model, target)
+        whole = encoder.loaded() if model is None else model
+        encoder.write_model(_without_adapters(whole) if encoder.has_adapters else whole, target)
     else:
         for file in files:
             copy = target / file.relative_to(encoder.folder)
@@ -76,7 +79,7 @@ def save_pretrained(
             if not copy.exists() or not copy.samefile(file):
                 shutil.copyfile(file, copy)
     if encoder.has_adapters:
-        write_adapters(encoder.model, encoder.settings["lora"], path / _ADAPTERS)
+        write_adapters([encoder.model] if model is None else model, encoder.settings["lora"], path / _ADAPTERS)
     content: dict[str, Any] = {
         "format_version": FORMAT_VERSION,
         "type": type_name(saved_as or type(encoder)),
@@ -93,12 +96,14 @@ def save_pretrained(
     write_json(path / ENCODER_CONFIG, content)
 
 
-def load_pretrained(cls: type[_P], path: Path) -> _P:
+def load_pretrained(kind: type[PretrainedEncoder], path: Path, *, build: Callable[..., _E]) -> _E:
     """Builds an encoder from a folder that :func:`save_pretrained` wrote.
 
     Args:
-        cls: Its class.
+        kind: Class of the encoder that was saved.
         path: The folder.
+        build: Its class, or that of the encoder that it stood for as `saved_as`: called with the folder of its model,
+            and with its settings by name.
 
     Returns:
         The encoder, on the CPU.
@@ -111,11 +116,11 @@ def load_pretrained(cls: type[_P], path: Path) -> _P:
     content = read_json(config)
     check_version(content, config)
     saved = field(content, "args", dict, config)
-    kinds = {**_OF_ALL, **cls.SETTINGS}
+    kinds = {**_OF_ALL, **kind.SETTINGS}
     unknown = sorted(saved.keys() - kinds.keys())
     if unknown:
         raise ModelFolderError(
-            f"{config} has the settings {unknown}, which this {cls.__name__} does not know. "
+            f"{config} has the settings {unknown}, which this {kind.__name__} does not know. "
             "Install a newer version: pip install --upgrade quaterion-models"
         )
     # A setting that is missing came after the folder was saved: its default is what the encoder did before.
@@ -129,16 +134,18 @@ def load_pretrained(cls: type[_P], path: Path) -> _P:
         _check_files(adapters)
         check_adapters(options["lora"], adapters)
     try:
-        cls.check_folder(model)
-        cls.check_sizes(model)
-        encoder = cls(str(model), **options)
+        kind.check_folder(model)
+        kind.check_sizes(model)
+        encoder = build(str(model), **options)
     except ModelFolderError:
         raise
     except (ValueError, TypeError) as error:
         raise ModelFolderError(f"{config}: {error}") from error
-    if encoder.has_adapters:
-        read_adapters(encoder.model, adapters)
-    return encoder.to(_CASTS[cast])
+    if "lora" in options:
+        parts = [part.model for part in encoder.modules() if isinstance(part, PretrainedEncoder)]
+        read_adapters(parts, adapters)
+    # Weights that were asked for in half precision are so in a module of float32, too.
+    return encoder if cast == "float32" else encoder.to(_CASTS[cast])
 
 
 def frozen_copy(encoder: _P, folder: Path) -> _P:
@@ -165,11 +172,11 @@ def frozen_copy(encoder: _P, folder: Path) -> _P:
     return type(encoder)(str(folder), **settings).to(encoder.module_dtype)
 
 
-def _weights(encoder: PretrainedEncoder) -> Any:
-    """The model as it is, or as it was before adapters were put in."""
-    if not encoder.has_adapters:
-        return encoder.loaded()
-    plain = copy.deepcopy(encoder.model)
+def _without_adapters(model: Any) -> Any:
+    """The model, or each of several, as it was before adapters were put in."""
+    if isinstance(model, list):
+        return [_without_adapters(one) for one in model]
+    plain = copy.deepcopy(model)
     remove_adapters(plain, merge=False)
     return plain
 
