@@ -59,6 +59,42 @@ def datasets_folder() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Makes a folder with a BERT of three layers of 16 numbers, random ones, and a tokenizer of words.
+
+    Its arguments change the model's configuration.
+    """
+    transformers = pytest.importorskip("transformers")
+    import tokenizers
+    import torch
+
+    def make(**configuration: Any) -> Path:
+        folder = tmp_path_factory.mktemp("bert")
+        words = ["[PAD]", "[CLS]", "[SEP]", "[UNK]", *(f"word{number}" for number in range(60))]
+        backend = tokenizers.Tokenizer(
+            tokenizers.models.WordLevel({word: number for number, word in enumerate(words)}, unk_token="[UNK]")  # noqa: S106
+        )
+        backend.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+        backend.post_processor = tokenizers.processors.TemplateProcessing(
+            single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 1), ("[SEP]", 2)]
+        )
+        special = {"pad_token": "[PAD]", "cls_token": "[CLS]", "sep_token": "[SEP]", "unk_token": "[UNK]"}
+        transformers.PreTrainedTokenizerFast(tokenizer_object=backend, **special).save_pretrained(folder)
+        sizes = {"hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 32}
+        config = transformers.BertConfig(vocab_size=len(words), max_position_embeddings=40, **sizes | configuration)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            model = transformers.BertModel(config)
+            with torch.no_grad():  # far from zero, so that every layer counts
+                for parameter in model.parameters():
+                    parameter.add_(torch.randn_like(parameter) * 0.2)
+        model.save_pretrained(folder)
+        return folder
+
+    return make
+
+
 @pytest.fixture
 def make_trainer(tmp_path: Path) -> Callable[..., pl.Trainer]:
     """A real Trainer on the CPU that prints and writes nothing unless it is asked to."""

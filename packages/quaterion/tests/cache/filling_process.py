@@ -21,6 +21,7 @@ from quaterion.cache.prepare import BatchSource
 from quaterion.dataset import GroupSimilarityDataLoader, SimilarityGroupSample
 from quaterion_models import SimilarityModel
 from quaterion_models.encoders import Encoder
+from quaterion_models.encoders.token_states import RaggedStates
 from quaterion_models.heads import EmptyHead
 
 BATCH = 32
@@ -57,6 +58,27 @@ class PaddedNumbers(Encoder):
         return torch.tensor(
             [[number, length, *shared] for number, length in zip(numbers, lengths, strict=True)]
         ).float()
+
+
+class PaddedTokens(PaddedNumbers):
+    """The same numbers as states of one to three tokens an object, the last of them the token's place."""
+
+    def get_trunk(self) -> Any:
+        return self
+
+    @property
+    def width(self) -> int:
+        return self.embedding_size
+
+    def forward(self, batch: list[str]) -> Any:
+        counts = torch.tensor([tokens_of(int(text.split()[0])) for text in batch])
+        values = super().forward(batch).repeat_interleave(counts, dim=0)
+        values[:, -1] = torch.cat([torch.arange(count) for count in counts.tolist()])
+        return RaggedStates(values, counts)
+
+
+def tokens_of(number: int) -> int:
+    return 1 + number % 3
 
 
 def right(vectors: np.ndarray, numbers: range) -> bool:
@@ -158,6 +180,7 @@ def fill(
     result: str | None = None,
     file_limit: int | None = None,
     dies_at: int | None = None,
+    tokens: bool = False,
 ) -> None:
     """Fills a store with the texts of some numbers.
 
@@ -175,7 +198,9 @@ def fill(
         result: Where to write the vectors.
         file_limit: Bytes that a file may have.
         dies_at: Kill the process in place of the n-th step that changes the disk.
+        tokens: Fill with states of tokens in place of vectors.
     """
+    embedding_store.TOKENS_PER_ROW = 2
     for module in (embedding_store, fill_plan):
         module.SHARD_ROWS = shard_rows
     steps = 0
@@ -203,8 +228,9 @@ def fill(
         import resource
 
         resource.setrlimit(resource.RLIMIT_FSIZE, (file_limit, file_limit))
-    model = SimilarityModel(PaddedNumbers(Path(log), pause), EmptyHead(6))
-    source = BatchSource(model, CacheConfig(save_dir=folder, batch_size=BATCH), torch.device("cpu"))
+    model = SimilarityModel((PaddedTokens if tokens else PaddedNumbers)(Path(log), pause), EmptyHead(6))
+    config = CacheConfig(save_dir=folder, batch_size=BATCH, states_dtype="float32")
+    source = BatchSource(model, config, torch.device("cpu"))
     silent, source.progress = source.progress, begin
     data = [SimilarityGroupSample(text_of(number), 0) for number in range(first, stop)]
     loader = GroupSimilarityDataLoader(data, batch_size=len(data), num_workers=workers)

@@ -388,3 +388,11 @@ def test_a_full_disk_ends_in_one_error_and_keeps_what_was_written(tmp_path):
     left = {path.name for path in (tmp_path / "s").iterdir()}
     assert left == {"manifest.json", ".lock", "last-use", "part-0.lock", "part-0.keys", "part-0.vectors"}
     assert (tmp_path / "s" / "part-0.vectors").stat().st_size == 2 * 3 * 4
+
+
+def test_token_states_are_not_taken_for_vectors_of_objects():
+    store = EmbeddingStore(fingerprint="f0", dimension=2, kind="token")
+    store.add(np.zeros((3, 16), dtype=np.uint8), np.ones((3, 2), dtype=np.float32))
+    store.flush()
+    with pytest.raises(ValueError, match=r"holds token states, several rows for each object.*counts\(rows\)"):
+        store.vectors_of(["a"])

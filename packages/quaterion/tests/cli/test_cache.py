@@ -261,3 +261,15 @@ def test_help_imports_neither_torch_nor_the_cache() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stderr.strip() == "[]"
+
+
+def test_info_of_token_states_does_not_call_them_vectors(tmp_path: Path) -> None:
+    store = EmbeddingStore(
+        fingerprint="a" * 64, dimension=4, kind="token", dtype="float16", folder=tmp_path / ("a" * 32)
+    )
+    store.add(np.full((5, 16), 1, np.uint8), np.ones((5, 4), np.float32))
+    store.flush()
+    output = run("info", tmp_path).output
+    assert line_of(output, "token states").split()[2:] == ["5", "of", "4", "float16", "numbers"]
+    assert line_of(output, "in ").rstrip().endswith("of keys and token states")
+    assert json.loads(run("info", tmp_path, "--json").output)["stores"][0]["kind"] == "token"

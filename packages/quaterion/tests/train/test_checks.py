@@ -377,6 +377,26 @@ def test_class_weights_of_pytorch_metric_learning_are_checked_too(model_type, ma
         Quaterion.fit(model, make_trainer(max_epochs=1), group_loader("a", "a", "b"))
 
 
+def test_rates_that_cannot_be_are_refused_before_anything_is_encoded(model_type, encoder_type, make_trainer):
+    for settings, message in (
+        ({"encoder_lr": 0}, "encoder_lr=0; expected a learning rate above 0"),
+        ({"encoder_lr": "1e-4"}, "encoder_lr='1e-4'; expected a learning rate"),
+        ({"layer_lr_decay": 1.5}, "layer_lr_decay=1.5; expected a factor above 0 and up to 1"),
+        (
+            {"layer_lr_decay": 0.9},
+            "layer_lr_decay=0.9 does not fit the encoder 'trained': LinearEncoder holds no model",
+        ),
+        ({"lr": "fast"}, "lr='fast'; expected a number of 0 or more"),
+        ({"weight_decay": -1}, "weight_decay=-1; expected a number of 0 or more"),
+    ):
+        encoders = {"frozen": encoder_type(), "trained": encoder_type(trainable=True)}
+        model = model_type(encoders=encoders, caches=CacheConfig())
+        vars(model).update(settings)
+        with pytest.raises(ValueError, match=message):
+            Quaterion.fit(model, make_trainer(max_epochs=1), group_loader(1, 1, 2))
+        assert int(encoders["frozen"].encoded) == 0
+
+
 def test_a_schedule_that_cannot_be_is_refused_before_anything_is_encoded(model_type, make_trainer):
     for settings, message in (
         ({"lr_schedule": "cosine"}, "lr_schedule='cosine' needs an end to decay to"),
@@ -390,6 +410,6 @@ def test_a_schedule_that_cannot_be_is_refused_before_anything_is_encoded(model_t
                 Quaterion.fit(model, make_trainer(**limit), group_loader(1, 1, 2))
         assert int(model.model.encoders["default"].encoded) == 0
     model = model_type()  # what a configure_optimizers of one's own does not read needs no check
-    model.lr_schedule = "linear"
+    model.lr_schedule, model.encoder_lr = "linear", 0
     model.configure_optimizers = lambda: torch.optim.SGD(model.parameters(), lr=0.1)
     Quaterion.fit(model, make_trainer(max_epochs=1), group_loader(1, 1, 2))

@@ -14,6 +14,7 @@ from quaterion.train.cache import CacheConfig
 from quaterion.train.chunks import in_chunks, rows_of
 from quaterion.train.xbm import XbmConfig
 from quaterion_models.encoders import SwitchEncoder
+from quaterion_models.encoders.token_states import TokenStates
 from quaterion_models.heads import EmptyHead
 
 ROWS, CHUNK = 10, 4
@@ -41,6 +42,13 @@ def assert_same(first, second):
     assert first[1].keys() == second[1].keys() and first[1]
     for name, gradient in first[1].items():
         torch.testing.assert_close(second[1][name], gradient, atol=1e-6, rtol=1e-5)
+
+
+def test_token_states_of_a_chunk_are_as_long_as_its_longest_object():
+    mask = (torch.arange(4) < torch.tensor([[4], [1], [2]])).long()
+    part = rows_of(TokenStates(torch.rand(3, 4, 2), mask), 3, 1, 3)
+    assert part.states.shape == (2, 2, 2)
+    assert part.mask.tolist() == [[1, 0], [1, 1]]
 
 
 @pytest.mark.parametrize(("loss", "targets"), LOSSES)

@@ -19,6 +19,17 @@ class TokenStates(NamedTuple):
     states: Tensor
     mask: Tensor
 
+    def rows(self, start: int, stop: int) -> TokenStates:
+        """Returns the states of some objects, as long as the longest of them.
+
+        Args:
+            start: The first object.
+            stop: The object behind the last one.
+        """
+        mask = self.mask[start:stop]
+        longest = int(mask.sum(1).max())
+        return TokenStates(self.states[start:stop, :longest], mask[:, :longest])
+
 
 class RaggedStates(NamedTuple):
     """States of a batch without padding.

@@ -349,7 +349,13 @@ class EmbeddingStore:
 
         Raises:
             KeyError: The store lacks one of them.
+            ValueError: It holds states of tokens, several for an object.
         """
+        if self.kind == "token":
+            raise ValueError(
+                "This store holds token states, several rows for each object, and no vectors. The rows of an object "
+                "begin at rows(keys) and are counts(rows); take(...) reads them."
+            )
         rows = self.rows(_content_keys(objects))
         if (rows < 0).any():
             raise KeyError(f"The store lacks {int((rows < 0).sum())} of {len(rows)} objects, the first at "
@@ -432,15 +438,15 @@ class EmbeddingStore:
         try:
             shard = self._writing().append(keys, vectors)
         except OSError as error:
-            what = f"{len(keys):,} vectors ({vectors.nbytes / 2**20:.1f} MiB)"
+            what = f"{len(keys):,} {self._about.content} ({vectors.nbytes / 2**20:.1f} MiB)"
             raise self._cannot_write(what, error) from error
         self._accept(self._folder, shard)
 
     def _cannot_write(self, what: str, error: OSError) -> OSError:
         return type(error)(
             error.errno,
-            f"Cannot write {what} to the cache: {error.strerror}. All {len(self):,} vectors written before are kept. "
-            "Free some space, or give CacheConfig another save_dir, and start again",
+            f"Cannot write {what} to the cache: {error.strerror}. All {len(self):,} {self._about.content} written "
+            "before are kept. Free some space, or give CacheConfig another save_dir, and start again",
             str(self._folder),
         )
 
@@ -483,7 +489,7 @@ class EmbeddingStore:
             ) from error
 
     def _whole_manifest(self, folder: Path) -> Manifest | None:
-        lost = "all vectors of this store are encoded again."
+        lost = f"all {self._about.content} of this store are encoded again."
         try:
             found = read_manifest(folder)
         except DamagedManifestError as error:
@@ -497,9 +503,9 @@ class EmbeddingStore:
     def _check_same_origin(self, folder: Path, found: Manifest) -> None:
         if replace(found, shards=(), ends=(), encoder="") != replace(self._about, encoder=""):
             raise ValueError(
-                f"{folder} holds {found.dtype} vectors of size {found.dimension} from the encoder {found.encoder!r} "
-                f"({found.fingerprint[:12]}); expected {self._about.dtype} of size {self.dimension} from "
-                f"{self._about.encoder!r} ({self._about.fingerprint[:12]}). Use another folder."
+                f"{folder} holds {found.dtype} {found.content} of size {found.dimension} from the encoder "
+                f"{found.encoder!r} ({found.fingerprint[:12]}); expected {self._about.dtype} of size "
+                f"{self.dimension} from {self._about.encoder!r} ({self._about.fingerprint[:12]}). Use another folder."
             )
 
     def _read_shards(self, folder: Path, found: Manifest) -> None:
@@ -507,8 +513,8 @@ class EmbeddingStore:
         damaged = damaged_shards(folder, replace(found, shards=tuple(new)))
         for one in itertools.chain.from_iterable(damaged.values()):
             logger.warning(
-                "%s is damaged in rows %d to %d: %s. These %d vectors are %s.",
-                one.file, one.start, one.start + one.rows - 1, one.problem, one.rows,
+                "%s is damaged in rows %d to %d: %s. These %d %s are %s.",
+                one.file, one.start, one.start + one.rows - 1, one.problem, one.rows, found.content,
                 "set aside and encoded again" if self._mends else "left out",
             )  # fmt: skip
         for shard in new:

@@ -96,6 +96,11 @@ class Manifest:
         """Number of rows in all shards."""
         return sum(shard.rows for shard in self.shards)
 
+    @property
+    def content(self) -> str:
+        """What the rows are, for messages."""
+        return "token states" if self.kind == "token" else "vectors"
+
     def end_of(self, part: int) -> int:
         """Row behind the last one of a part."""
         stops = [shard.stop for shard in self.shards if shard.part == part]

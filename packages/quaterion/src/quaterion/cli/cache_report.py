@@ -82,9 +82,11 @@ def print_store(store: "StoreInfo", *, now: float) -> None:
         counted = sum(part.counted_bytes for part in store.parts)
         table.add_row("encoder", about.encoder)
         table.add_row("fingerprint", about.fingerprint)
-        table.add_row("vectors", f"{about.rows:,} of {about.dimension} {about.dtype} numbers")
+        table.add_row(about.content, f"{about.rows:,} of {about.dimension} {about.dtype} numbers")
         shards = _count(len(about.shards), "shard")
-        table.add_row("in", f"{shards} in {_count(len(store.parts), 'part')}, {size(counted)} of keys and vectors")
+        table.add_row(
+            "in", f"{shards} in {_count(len(store.parts), 'part')}, {size(counted)} of keys and {about.content}"
+        )
         table.add_row("made", _time(about.created, now))
     if store.state != "link":
         table.add_row("used", _time(store.last_use, now))
@@ -218,6 +220,7 @@ def _as_dict(store: "StoreInfo") -> dict[str, Any]:
         "problem": store.problem,
         "encoder": about and about.encoder,
         "fingerprint": about and about.fingerprint,
+        "kind": about and about.kind,
         "rows": about and about.rows,
         "dimension": about and about.dimension,
         "dtype": about and about.dtype,

@@ -152,11 +152,13 @@ def check_trainer_fits(model: TrainableModel, trainer: pl.Trainer) -> None:
         trainer: Its Trainer.
 
     Raises:
-        ValueError: The memory wants a GPU, or the default optimizer's schedule is none or needs an end.
+        ValueError: The memory wants a GPU, or the default optimizer has a rate that is none, layers that it does not
+            know, or a schedule that is none or needs an end.
     """
     model.check_memory_device(trainer.strategy.root_device)
     configure = getattr(model.configure_optimizers, "__func__", None)
     if configure is TrainableModel.configure_optimizers:
+        model.default_parameter_groups()  # refuses rates that it cannot have
         # As Lightning will: without any limit it takes a number of epochs, with a limit of time alone none.
         callbacks: Any = trainer.callbacks  # type: ignore[attr-defined]
         timed = trainer.max_epochs is None and any(isinstance(one, pl.callbacks.Timer) for one in callbacks)

@@ -9,6 +9,7 @@ from torch.utils.checkpoint import checkpoint
 
 from quaterion.utils.numbers import is_whole_number
 from quaterion_models.encoders.switch_encoder import SwitchBatch
+from quaterion_models.encoders.token_states import TokenStates
 
 __all__ = ["check_chunk_size", "in_chunks", "rows_of"]
 
@@ -67,8 +68,8 @@ def rows_of(inputs: Any, rows: int, start: int, stop: int) -> Any:
         stop: The row behind the last one.
 
     Returns:
-        A nest of the same form; of other mappings a dict. Of tokens with an `attention_mask`, columns at the end that
-        are padding in all of the rows are left out.
+        A nest of the same form; of other mappings a dict. Of tokens with an `attention_mask`, and of their states,
+        columns at the end that are padding in all of the rows are left out.
 
     Raises:
         ValueError: A tensor has another number of rows, or there is something else.
@@ -81,6 +82,8 @@ def rows_of(inputs: Any, rows: int, start: int, stop: int) -> Any:
         return inputs[start:stop]
     if isinstance(inputs, SwitchBatch):
         return _switched_rows(inputs, start, stop)
+    if isinstance(inputs, TokenStates):
+        return inputs.rows(start, stop)
     if isinstance(inputs, Mapping):
         return _without_padding({key: rows_of(value, rows, start, stop) for key, value in inputs.items()})
     if isinstance(inputs, list | tuple):

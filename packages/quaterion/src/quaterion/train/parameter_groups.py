@@ -4,6 +4,7 @@ from typing import Any
 
 from torch import nn
 
+from quaterion.utils.numbers import is_number
 from quaterion_models import SimilarityModel
 from quaterion_models.encoders.model_layers import layer_depths
 
@@ -36,11 +37,14 @@ def parameter_groups(
         Groups, each with `params`, `lr` and `weight_decay`.
 
     Raises:
-        ValueError: A rate or the decay is out of range, or an encoder's layers are not known.
+        ValueError: A rate or a decay is no number or out of range, or an encoder's layers are not known.
     """
-    if encoder_lr is not None and not encoder_lr > 0:
+    for name, value in (("lr", lr), ("weight_decay", weight_decay)):
+        if not is_number(value) or not value >= 0:
+            raise ValueError(f"{name}={value!r}; expected a number of 0 or more.")
+    if encoder_lr is not None and (not is_number(encoder_lr) or not encoder_lr > 0):
         raise ValueError(f"encoder_lr={encoder_lr!r}; expected a learning rate above 0, or None for that of the head.")
-    if not 0 < layer_lr_decay <= 1:
+    if not is_number(layer_lr_decay) or not 0 < layer_lr_decay <= 1:
         raise ValueError(
             f"layer_lr_decay={layer_lr_decay!r}; expected a factor above 0 and up to 1, which is no decay."
         )

@@ -188,7 +188,16 @@ class TrainableModel(pl.LightningModule, ABC):
         """Returns AdamW over every trainable parameter of model and loss, as `lr`, `encoder_lr`, `layer_lr_decay`,
         `weight_decay`, `warmup_steps` and `lr_schedule` say.
         """  # noqa: D205
-        groups = parameter_groups(
+        optimizer = torch.optim.AdamW(self.default_parameter_groups(), lr=self.lr, weight_decay=self.weight_decay)
+        if not self.warmup_steps and self.lr_schedule == "constant":
+            return optimizer
+        factor = learning_rate_factor(self.warmup_steps, self.lr_schedule, self._number_of_steps())
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def default_parameter_groups(self) -> list[dict[str, Any]]:
+        """Returns all that is trained, in groups with learning rates as `configure_optimizers` has them by default."""
+        return parameter_groups(
             self,
             self.model,
             lr=self.lr,
@@ -196,12 +205,6 @@ class TrainableModel(pl.LightningModule, ABC):
             encoder_lr=self.encoder_lr,
             layer_lr_decay=self.layer_lr_decay,
         )
-        optimizer = torch.optim.AdamW(groups, lr=self.lr, weight_decay=self.weight_decay)
-        if not self.warmup_steps and self.lr_schedule == "constant":
-            return optimizer
-        factor = learning_rate_factor(self.warmup_steps, self.lr_schedule, self._number_of_steps())
-        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def configure_caches(self) -> CacheConfig | None:
         """Returns how the frozen encoders' vectors are cached, None for not at all."""
