@@ -119,6 +119,27 @@ def test_the_weights_of_a_trained_model_in_half_precision_are_taken_as_they_are(
     np.testing.assert_allclose(runtime.Model.load(tmp_path / "out").encode(TEXTS), expected, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    "options", [{"trainable_layers": 1}, {"lora": {"use_dora": True}, "gradient_checkpointing": True}]
+)
+def test_what_was_trained_in_part_or_beside_the_weights_is_exported_whole(tiny_model, tmp_path, options):
+    if "lora" in options:
+        pytest.importorskip("peft")
+    model = text_model(tiny_model("bert"), **options)
+    untrained = model.encode(TEXTS)
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for one in model.encoders["default"].parameters():
+            if one.requires_grad:
+                one.add_(torch.randn(one.shape, generator=generator) * 0.05)
+    expected = model.encode(TEXTS)
+    assert np.abs(expected - untrained).max() > 0.01
+    export_onnx(model, tmp_path / "out")
+    np.testing.assert_allclose(runtime.Model.load(tmp_path / "out").encode(TEXTS), expected, atol=1e-5)
+    assert model.encoders["default"].has_adapters == ("lora" in options)
+    np.testing.assert_array_equal(model.encode(TEXTS), expected)
+
+
 def test_two_heads_and_prompts_make_two_sides(tiny_model, tmp_path, description):
     head = SwitchHead({"query": GatedHead(16), "document": WideningHead(16)}, 16)
     prompts = {"query": "word1 word2 ", "document": ""}
