@@ -190,6 +190,40 @@ def test_padding_that_only_other_chunks_need_is_left_out():
     assert rows_of({"input_ids": ids, "attention_mask": torch.zeros_like(mask)}, 3, 0, 2)["input_ids"].shape == (2, 1)
 
 
+def test_numbers_with_a_fraction_are_features_and_no_tokens():
+    mask, features = torch.tensor([[1, 0, 0], [1, 1, 1]]), torch.rand(2, 3)
+    cut = rows_of({"attention_mask": mask, "features": features}, 2, 0, 1)
+    assert cut["attention_mask"].shape == (1, 1) and torch.equal(cut["features"], features[:1])
+
+
+def test_lists_with_a_tensor_for_each_object_are_cut_by_object():
+    pictures = [torch.rand(1, size) for size in (2, 3, 4)]
+    assert [one.shape[1] for one in rows_of(pictures, 3, 1, 3)] == [3, 4]
+    several = [torch.rand(2, 5), torch.rand(2)]  # of all objects each
+    assert [one.shape for one in rows_of(several, 2, 0, 1)] == [(1, 5), (1,)]
+
+
+def test_rows_that_are_not_of_objects_are_noticed():
+    pictures = [torch.rand(2, 8), torch.rand(2, 8)]  # as many lines as pictures: it could be either
+    with pytest.raises(ValueError, match="gave 4 vectors for 2 objects.*what was cut are not rows of objects"):
+        in_chunks(lambda batch: torch.stack([one.sum(dim=0) for one in batch]), pictures, 2, 1)
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_dropout_is_repeated_where_inputs_are_texts(device):
+    if device == "cuda" and not torch.cuda.is_available():
+        pytest.skip("a GPU draws random numbers of its own")
+    weight = torch.ones(1, 64, device=device, requires_grad=True)
+    drawn = []
+
+    def run(texts):
+        drawn.append(torch.nn.functional.dropout(weight.expand(len(texts), -1), 0.5))
+        return drawn[-1]
+
+    in_chunks(run, ["a", "b", "c"], 3, 2, device).sum().backward()
+    torch.testing.assert_close(weight.grad[0], torch.cat(drawn[:2]).sum(dim=0))
+
+
 @pytest.mark.parametrize("inputs", [torch.zeros(4, 2), torch.tensor(1.0), {"a": object()}])
 def test_what_has_no_rows_is_refused(inputs):
     with pytest.raises(ValueError, match="chunk_size cannot cut a .* into rows of 3 objects"):

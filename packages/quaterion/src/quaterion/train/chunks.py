@@ -27,7 +27,9 @@ def check_chunk_size(size: Any) -> None:
         raise ValueError(f"chunk_size={size!r}; expected a whole number of objects, 1 or more, or None.")
 
 
-def in_chunks(run: Callable[[Any], Tensor], inputs: Any, rows: int, size: int) -> Tensor:
+def in_chunks(
+    run: Callable[[Any], Tensor], inputs: Any, rows: int, size: int, device: torch.device | str = "cpu"
+) -> Tensor:
     """Vectors of a batch, of which no more than `size` objects are ever inside the encoder.
 
     Where gradients are wanted, a chunk keeps nothing but its inputs: in the backward pass, when the gradients of the
@@ -42,27 +44,43 @@ def in_chunks(run: Callable[[Any], Tensor], inputs: Any, rows: int, size: int) -
         inputs: What a collate function returned for the batch.
         rows: B, objects of the batch.
         size: Objects of a chunk.
+        device: Where the encoder runs, and draws its random numbers.
 
     Returns:
         `[B, D]`.
 
     Raises:
-        ValueError: The inputs cannot be cut into rows.
+        ValueError: The inputs cannot be cut into rows, or the rows that they are cut into are not those of objects.
     """
     if rows <= size:
         return run(inputs)
     parts = [rows_of(inputs, rows, start, min(start + size, rows)) for start in range(0, rows, size)]
-    if not torch.is_grad_enabled():
-        return torch.cat([run(part) for part in parts])
-    return torch.cat([checkpoint(run, part, use_reentrant=False) for part in parts])
+    if torch.is_grad_enabled():
+        # `checkpoint` repeats the random numbers of the devices whose tensors it is given. Inputs may be texts.
+        there = torch.empty(0, device=device)
+        vectors = torch.cat([checkpoint(_given, there, run, part, use_reentrant=False) for part in parts])
+    else:
+        vectors = torch.cat([run(part) for part in parts])
+    if len(vectors) != rows:
+        raise ValueError(
+            f"The encoder gave {len(vectors)} vectors for {rows} objects that it took in chunks; expected one of each, "
+            "so what was cut are not rows of objects. Return tensors with a row for each object from the collate "
+            "function, or set chunk_size = None."
+        )
+    return vectors
+
+
+def _given(there: Tensor, run: Callable[[Any], Tensor], part: Any) -> Tensor:  # noqa: ARG001
+    return run(part)
 
 
 def rows_of(inputs: Any, rows: int, start: int, stop: int) -> Any:
     """Some rows of what a collate function returned.
 
     Args:
-        inputs: Tensors with a row for each object, and lists of one value for each object, in dicts, lists, tuples and
-            named tuples; text, numbers, booleans and None stay. Of a SwitchBatch each option's own objects are taken.
+        inputs: Tensors with a row for each object, and lists of one value or tensor for each object, in dicts, lists,
+            tuples and named tuples; text, numbers, booleans and None stay. Of a SwitchBatch each option's own objects
+            are taken.
         rows: Objects of the batch.
         start: The first row.
         stop: The row behind the last one.
@@ -87,8 +105,10 @@ def rows_of(inputs: Any, rows: int, start: int, stop: int) -> Any:
     if isinstance(inputs, Mapping):
         return _without_padding({key: rows_of(value, rows, start, stop) for key, value in inputs.items()})
     if isinstance(inputs, list | tuple):
-        nested = any(isinstance(value, Tensor | Mapping | list | tuple) for value in inputs)
-        if not nested and len(inputs) == rows:
+        nested = [value for value in inputs if isinstance(value, Tensor | Mapping | list | tuple)]
+        # Pictures of several sizes come in a list with a tensor for each.
+        by_object = isinstance(inputs, list) and not all(_may_have_rows(value, rows) for value in nested)
+        if len(inputs) == rows and (by_object or not nested):
             return inputs[start:stop]
         if nested:
             values = [rows_of(value, rows, start, stop) for value in inputs]
@@ -105,6 +125,10 @@ def rows_of(inputs: Any, rows: int, start: int, stop: int) -> Any:
     )
 
 
+def _may_have_rows(value: Any, rows: int) -> bool:
+    return isinstance(value, Mapping) or (len(value) == rows if not isinstance(value, Tensor) or value.ndim else False)
+
+
 def _without_padding(inputs: dict[Any, Any]) -> dict[Any, Any]:
     """Tokens as long as the longest of these rows: a batch is padded to its longest, which most chunks do not have."""
     mask = inputs.get("attention_mask")
@@ -112,10 +136,13 @@ def _without_padding(inputs: dict[Any, Any]) -> dict[Any, Any]:
         return inputs
     used = mask.any(dim=0).nonzero()
     width = int(used[-1]) + 1 if len(used) else 1
-    return {
-        key: value[:, :width] if isinstance(value, Tensor) and value.shape == mask.shape else value
-        for key, value in inputs.items()
-    }
+
+    def is_of_tokens(value: Any) -> bool:
+        """Whether it is as the mask is: numbers with a fraction are features, however many of them there are."""
+        alike = isinstance(value, Tensor) and value.shape == mask.shape
+        return alike and (value is mask or not value.is_floating_point())
+
+    return {key: value[:, :width] if is_of_tokens(value) else value for key, value in inputs.items()}
 
 
 def _switched_rows(batch: SwitchBatch, start: int, stop: int) -> SwitchBatch:
