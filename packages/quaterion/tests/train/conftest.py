@@ -16,7 +16,8 @@ from quaterion_models.heads import SkipConnectionHead
 
 SIZE = 8
 
-collect_ignore = ["several_devices_resume.py"]  # a program, which finds its neighbour only when it is run
+# Programs, which find their neighbours only when they are run.
+collect_ignore = ["several_devices_program.py", "several_devices_resume.py"]
 
 
 class LinearEncoder(Encoder):

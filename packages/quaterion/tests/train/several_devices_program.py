@@ -1,17 +1,17 @@
-"""Trains one model after the other, alone or as one of several processes, and writes down what each run gave.
+"""Trains one model after the other, alone and as one of several processes, and writes down what each run gave.
 
-Called with a folder and a number of processes. Global batches have 12 samples, whatever that number.
+Called with a folder. Global batches have 12 samples, whatever the number of processes.
 """
 
-import itertools
-import os
 import sys
 import warnings
 from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
+from several_devices_processes import run_processes
 from torch import nn
+from torch.utils.data import IterableDataset
 
 from quaterion import Quaterion
 from quaterion.dataset import (
@@ -35,7 +35,7 @@ from quaterion.loss import (
 from quaterion.train import TrainableModel
 from quaterion.train.cache import CacheConfig
 from quaterion.train.xbm import XbmConfig
-from quaterion_models.encoders import Encoder
+from quaterion_models.encoders import Encoder, SwitchEncoder
 from quaterion_models.heads import SkipConnectionHead
 
 GLOBAL_BATCH = 12
@@ -70,12 +70,18 @@ class Linear(Encoder):
         return self.layer(batch)
 
 
+class BySign(SwitchEncoder):
+    @classmethod
+    def encoder_selection(cls, record):
+        return "positive" if record[0] > 0 else "negative"
+
+
 class Model(TrainableModel):
-    def __init__(self, loss, *, caches=None, metric=None, xbm=None, trainable=False):
+    def __init__(self, loss, *, caches=None, metric=None, xbm=None, trainable=False, chunk_size=None, encoder=None):
         self.parts = loss, caches, metric, xbm
-        self.encoder = [Linear(trainable=trainable)]
+        self.encoder = [encoder or Linear(trainable=trainable)]
         super().__init__()
-        self.lr = 1e-2
+        self.lr, self.chunk_size = 1e-2, chunk_size
         self.losses, self.gradients = [], []
 
     def configure_encoders(self):
@@ -105,6 +111,24 @@ class Model(TrainableModel):
         self.gradients.append([p.grad.clone() for p in self.parameters() if p.grad is not None])
 
 
+class Stream(IterableDataset):
+    def __init__(self, samples):
+        self.samples = samples
+
+    def __iter__(self):
+        return iter(self.samples)
+
+
+class Augmented:
+    """Pairs whose objects are others in each read."""
+
+    def __len__(self):
+        return 25
+
+    def __getitem__(self, index):
+        return SimilarityPairSample(*(tuple(row) for row in torch.randn(2, 4).tolist()))
+
+
 def numbers(count, seed):
     return [tuple(row) for row in torch.randn(count, 4, generator=torch.Generator().manual_seed(seed)).tolist()]
 
@@ -121,70 +145,165 @@ def pairs(count, seed=0):
     ]
 
 
+def make_trainer(world, **options):
+    return pl.Trainer(
+        **{
+            "accelerator": "cpu", "devices": world, "strategy": "ddp" if world > 1 else "auto", "max_epochs": 2,
+            "enable_progress_bar": False, "enable_model_summary": False, "logger": False,
+            "enable_checkpointing": False, "num_sanity_val_steps": 0,
+        } | options
+    )  # fmt: skip
+
+
 def scenarios(world, folder):
+    """Trainings by name: model, data, validation data, and what else the Trainer is told."""
     size = GLOBAL_BATCH // world
     group_loader = lambda **how: GroupSimilarityDataLoader(groups(26), batch_size=size, **how)  # noqa: E731
-    pair_loader = lambda **how: PairsSimilarityDataLoader(pairs(25), batch_size=size, shuffle=True, **how)  # noqa: E731
+    pair_loader = lambda **how: PairsSimilarityDataLoader(pairs(25), batch_size=size, **how)  # noqa: E731
+    stream = lambda count: GroupSimilarityDataLoader(Stream(groups(count)), batch_size=size)  # noqa: E731
     held_out = GroupSimilarityDataLoader(groups(17, seed=5), batch_size=size)
     held_out_pairs = PairsSimilarityDataLoader(pairs(17, seed=5), batch_size=size)
-    cached = CacheConfig()
+    ranking, cached = MultipleNegativesRankingLoss, CacheConfig()
     on_disk = CacheConfig(save_dir=folder / "vectors", cache_type="disk")
     composed = GroupSimilarityDataLoader(groups(26), groups_per_batch=3, samples_per_group=4)
     several = {"a": GroupSimilarityDataLoader(groups(14, seed=2), batch_size=size), "b": group_loader(shuffle=True)}
-    yield "triplet", Model(TripletLoss(), metric=RetrievalPrecision(k=1)), group_loader(shuffle=True), held_out
-    yield "triplet, cached", Model(TripletLoss(), caches=cached), group_loader(shuffle=True), held_out
-    yield "triplet, trained encoder", Model(TripletLoss(), trainable=True), group_loader(num_workers=1), held_out
-    yield "P x K, cached", Model(TripletLoss(), caches=cached), composed, None
-    yield "MNRL", Model(MultipleNegativesRankingLoss()), pair_loader(), held_out_pairs
-    yield (
-        "MNRL, on disk",
-        Model(MultipleNegativesRankingLoss(), caches=on_disk, metric=RetrievalReciprocalRank()),
-        pair_loader(),
-        held_out_pairs,
-    )
-    yield "ArcFace", Model(ArcFaceLoss(8, 3), trainable=True), group_loader(), held_out
-    yield "ArcFace, cached", Model(ArcFaceLoss(8, 3), caches=cached), group_loader(shuffle=True), held_out
     memory = XbmConfig(buffer_size=20, start_iteration=1)
-    yield "XBM", Model(TripletLoss(), xbm=memory), group_loader(shuffle=True), None
-    yield "XBM, cached", Model(MultipleNegativesRankingLoss(), caches=cached, xbm=memory), pair_loader(), None
     guided = CombinedLoss(
         {
-            "ranking": (GuidedNegatives(MultipleNegativesRankingLoss(), Linear(seed=8)), 1.0),
+            "ranking": (GuidedNegatives(ranking(), Linear(seed=8)), 1.0),
             "teacher": (DistillationLoss(Linear(seed=9)), 0.5),
         }
     )
-    yield "teachers", Model(guided, caches=cached), pair_loader(), held_out_pairs
-    yield "several data sets", Model(TripletLoss(), caches=cached), MultiSimilarityDataLoader(several), held_out
+    switch = BySign({"positive": Linear(trainable=True), "negative": Linear(trainable=True, seed=3)})
+    by_sign = GroupSimilarityDataLoader(sorted(groups(26), key=lambda one: one.obj), batch_size=size)
+    one_by_one = {"strategy": "ddp_find_unused_parameters_true"} if world > 1 else {}
+    early = pl.callbacks.EarlyStopping("metric_validation", mode="max", patience=1)
+    return {
+        "triplet": (
+            Model(TripletLoss(), metric=RetrievalPrecision(k=1)),
+            group_loader(shuffle=True),
+            held_out,
+            {"num_sanity_val_steps": 2, "callbacks": [early], "max_epochs": 5},
+        ),
+        "triplet, cached": (
+            Model(TripletLoss(), caches=cached),
+            group_loader(shuffle=True),
+            held_out,
+            {"accumulate_grad_batches": 2},
+        ),
+        "triplet, trained encoder": (Model(TripletLoss(), trainable=True), group_loader(num_workers=1), held_out, {}),
+        "P x K, cached": (Model(TripletLoss(), caches=cached), composed, None, {}),
+        "MNRL": (Model(ranking()), pair_loader(shuffle=True), held_out_pairs, {"gradient_clip_val": 0.1}),
+        "MNRL, on disk": (
+            Model(ranking(), caches=on_disk, metric=RetrievalReciprocalRank()),
+            pair_loader(shuffle=True),
+            held_out_pairs,
+            {},
+        ),
+        "MNRL in chunks": (Model(ranking(), trainable=True, chunk_size=3), pair_loader(), None, {}),
+        "MNRL, subgroups apart, cached": (
+            Model(ranking(), caches=cached),
+            pair_loader(unique_subgroups=True),
+            None,
+            {},
+        ),
+        "ArcFace": (Model(ArcFaceLoss(8, 3), trainable=True), group_loader(), held_out, {}),
+        "ArcFace in chunks": (
+            Model(ArcFaceLoss(8, 3), trainable=True, chunk_size=2),
+            group_loader(),
+            None,
+            {"accumulate_grad_batches": 3},
+        ),
+        "ArcFace, cached": (Model(ArcFaceLoss(8, 3), caches=cached), group_loader(shuffle=True), held_out, {}),
+        "ArcFace, cached, in bfloat16": (
+            Model(ArcFaceLoss(8, 3), caches=cached),
+            group_loader(),
+            None,
+            {"precision": "bf16-true"},
+        ),
+        "XBM": (Model(TripletLoss(), xbm=memory), group_loader(shuffle=True), None, {}),
+        "XBM, cached": (Model(ranking(), caches=cached, xbm=memory), pair_loader(shuffle=True), None, {}),
+        "teachers": (Model(guided, caches=cached), pair_loader(shuffle=True), held_out_pairs, {}),
+        "several data sets": (
+            Model(TripletLoss(), caches=cached),
+            MultiSimilarityDataLoader(several),
+            held_out,
+            {},
+        ),
+        "several encoders": (Model(TripletLoss(), encoder=switch), by_sign, None, one_by_one),
+        "stream": (Model(TripletLoss(), trainable=True), stream(26), None, {}),
+        "stream, cached": (Model(TripletLoss(), caches=cached), stream(26), stream(7), {}),
+    }
 
 
-def main(folder, world):
-    warnings.filterwarnings("ignore", message=".*does not have many workers")
+def trained(name, model, loader, validation, trainer, seed):
+    """What a training gave."""
+    torch.manual_seed(seed)
+    Quaterion.fit(model, trainer, loader, validation)
+    return {
+        "losses": model.losses,
+        "gradients": model.gradients,
+        "weights": [p.detach() for p in model.parameters()],
+        "logged": {key: float(value) for key, value in trainer.callback_metrics.items()},
+        "memory": None if model._memory is None else [one.clone() for one in model._memory.read()],
+        "encoded": getattr(model.encoder[0], "encoded", None),
+    }
+
+
+def train_all(rank, world, folder):
+    """Trains all scenarios, as one of several processes that nobody has seeded alike."""
     results = {}
-    rank = int(os.environ.get("LOCAL_RANK", 0))
-    runs = scenarios(world, folder)
-    for number in itertools.count():
-        seed = number + 1000 * rank  # nobody has seeded the processes alike
-        torch.manual_seed(seed)
-        name, model, loader, validation = next(runs, (None,) * 4)
-        if name is None:
-            break
-        trainer = pl.Trainer(
-            accelerator="cpu", devices=world, strategy="ddp" if world > 1 else "auto", max_epochs=2,
-            enable_progress_bar=False, enable_model_summary=False, logger=False, enable_checkpointing=False,
-            default_root_dir=folder, num_sanity_val_steps=0,
-        )  # fmt: skip
-        torch.manual_seed(seed)
-        Quaterion.fit(model, trainer, loader, validation)
-        results[name] = {
-            "losses": model.losses,
-            "gradients": model.gradients,
-            "weights": [p.detach() for p in model.parameters()],
-            "logged": {key: float(value) for key, value in trainer.callback_metrics.items()},
-            "memory": None if model._memory is None else [one.clone() for one in model._memory.read()],
-            "encoded": model.encoder[0].encoded,
-        }
+    torch.manual_seed(1000 * rank)
+    for number, (name, (model, loader, validation, options)) in enumerate(scenarios(world, folder).items()):
+        trainer = make_trainer(world, **options)
+        results[name] = trained(name, model, loader, validation, trainer, seed=number + 1000 * rank)
     torch.save(results, folder / f"{world}-{rank}.pt")
 
 
+def misuses(rank, world):
+    """Trainings whose processes differ: the model, and its loader in this process."""
+    raw, caches = {"trainable": True}, {"caches": CacheConfig()}
+    of_groups = lambda samples, **how: GroupSimilarityDataLoader(samples, **{"batch_size": 6} | how)  # noqa: E731
+    return {
+        "other targets": (
+            caches,
+            of_groups([SimilarityGroupSample(one.obj, i % (3 - rank)) for i, one in enumerate(groups(26))]),
+        ),
+        "other objects": (raw, of_groups(groups(26, seed=rank))),
+        "more objects": (raw, of_groups(groups(26 + rank))),
+        "other batches": (raw, of_groups(groups(26), batch_size=6 + rank)),
+        "other workers": (raw, of_groups(groups(26), num_workers=rank)),
+        "a stream's share": (raw, of_groups(Stream(groups(26)[rank::world]))),
+        "a longer stream": (raw, of_groups(Stream(groups(36)[: 24 + 12 * rank]))),
+        "a stream of one": (caches, of_groups(Stream(groups(26)[: world - 1]))),
+    }
+
+
+def misuse_all(rank, world, folder):
+    """Writes down how the misuses were refused, and that others that look alike were not."""
+    refused = {}
+    for name, (how, loader) in misuses(rank, world).items():
+        try:
+            Quaterion.fit(Model(TripletLoss(), **how), make_trainer(world), loader)
+        except ValueError as error:
+            refused[name] = str(error)
+    model, trainer = Model(MultipleNegativesRankingLoss(), trainable=True), make_trainer(world)
+    Quaterion.fit(model, trainer, PairsSimilarityDataLoader(Augmented(), batch_size=6))
+    try:
+        trainer.test(model, PairsSimilarityDataLoader(Augmented(), batch_size=6))
+    except ValueError as error:
+        refused["a plain loader"] = str(error)
+    torch.save((refused, model.losses), folder / f"misused-{rank}.pt")
+
+
+def main(folder):
+    warnings.filterwarnings("ignore", message=".*does not have many workers")
+    for world in (1, 2, 3):
+        (folder / str(world)).mkdir()
+        if any(run_processes(world, train_all, folder / str(world))):
+            return 1
+    return max(map(abs, run_processes(2, misuse_all, folder)))
+
+
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]))
+    sys.exit(main(Path(sys.argv[1])))

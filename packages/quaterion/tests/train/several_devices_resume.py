@@ -1,9 +1,11 @@
-"""Trains with a checkpoint after every epoch; a process may kill itself in the middle of one, or fail in the fill.
+"""Trains with a checkpoint after every epoch, while processes are killed or fail, and resumes.
 
-Called with a folder, the number of epochs, and what happens to process 1: "nothing", "kill" or "fail".
+Called with a folder, in which process 1 kills itself in the second epoch, unless "resume" follows: then with what was
+left there one, two and three processes go on, beside others that nobody has disturbed.
 """
 
 import os
+import shutil
 import signal
 import sys
 import time
@@ -11,7 +13,8 @@ from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
-from several_devices_program import Linear, Model, groups
+from several_devices_processes import run_processes
+from several_devices_program import GLOBAL_BATCH, Linear, Model, groups, make_trainer
 
 from quaterion import Quaterion
 from quaterion.dataset import GroupSimilarityDataLoader
@@ -19,10 +22,14 @@ from quaterion.loss import TripletLoss
 from quaterion.train.cache import CacheConfig
 from quaterion.train.xbm import XbmConfig
 
+KILLED = -signal.SIGKILL
+
 
 class Dies(Model):
+    victim = -1
+
     def training_step(self, batch, batch_idx):
-        if self.happens == "kill" and self.global_rank == 1 and self.current_epoch == 1 and batch_idx == 1:
+        if self.global_rank == self.victim and self.current_epoch == 1 and batch_idx == 1:
             os.kill(os.getpid(), signal.SIGKILL)
         return super().training_step(batch, batch_idx)
 
@@ -35,23 +42,43 @@ class Fails(Linear):
         return super().forward(batch)
 
 
-def main(folder, epochs, happens):
+def train(rank, world, folder, *, victim=-1, encoder=None):
     torch.manual_seed(0)
-    model = Dies(TripletLoss(), caches=CacheConfig(batch_size=2), xbm=XbmConfig(buffer_size=20, start_iteration=1))
-    model.happens = happens
-    if happens == "fail":
-        model.model.encoders["default"].__class__ = Fails
-    checkpoint = folder / "last.ckpt"
-    trainer = pl.Trainer(
-        accelerator="cpu", devices=2, strategy="ddp", max_epochs=epochs, logger=False, default_root_dir=folder,
-        enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0,
-        callbacks=[pl.callbacks.ModelCheckpoint(folder, save_last=True, every_n_epochs=1,
-                                                save_on_train_epoch_end=True)],
+    model = Dies(
+        TripletLoss(), caches=CacheConfig(batch_size=2), xbm=XbmConfig(buffer_size=20, start_iteration=1),
+        encoder=encoder,
     )  # fmt: skip
-    loader = GroupSimilarityDataLoader(groups(26), batch_size=6)
+    model.victim = victim
+    saving = pl.callbacks.ModelCheckpoint(folder, save_last=True, every_n_epochs=1, save_on_train_epoch_end=True)
+    trainer = make_trainer(
+        world, max_epochs=3, enable_checkpointing=True, callbacks=[saving], default_root_dir=folder
+    )  # fmt: skip
+    loader = GroupSimilarityDataLoader(groups(26), batch_size=GLOBAL_BATCH // world)
+    checkpoint = folder / "last.ckpt"
     Quaterion.fit(model, trainer, loader, ckpt_path=checkpoint if checkpoint.exists() else None)
-    torch.save([p.detach() for p in model.parameters()], folder / f"weights-{trainer.global_rank}.pt")
+    assert not checkpoint.exists() or trainer.global_step == 9
+    torch.save([p.detach() for p in model.parameters()], folder / f"weights-{rank}.pt")
+
+
+def fail(rank, world, folder):
+    train(rank, world, folder, encoder=Fails())
+
+
+def lose_the_first(rank, world, folder):
+    train(rank, world, folder, victim=0)
+
+
+def main(folder):
+    for world in (1, 2, 3):
+        shutil.copytree(folder / "killed", folder / f"resumed by {world}")
+        assert run_processes(world, train, folder / f"resumed by {world}") == [0] * world
+    assert run_processes(2, train, folder / "undisturbed") == [0, 0]
+    assert run_processes(2, lose_the_first, folder / "first lost") == [KILLED, 1]
+    assert run_processes(2, fail, folder / "failed") == [1, 1]
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3])
+    if sys.argv[2:] == ["resume"]:
+        main(Path(sys.argv[1]))
+    else:
+        train(int(os.environ.get("LOCAL_RANK", 0)), 2, Path(sys.argv[1]), victim=1)

@@ -1,7 +1,10 @@
 """What a training by several processes refuses, before anything runs."""
 
+import warnings
+
 import pytest
 import pytorch_lightning as pl
+from torch.utils.data import DistributedSampler
 
 from quaterion import Quaterion
 from quaterion.dataset import GroupSimilarityDataLoader, MultiSimilarityDataLoader
@@ -32,6 +35,39 @@ def test_a_data_set_without_a_whole_global_batch_is_refused_where_the_last_is_dr
     loader = GroupSimilarityDataLoader(group_data, batch_size=20, drop_last=True)
     with pytest.raises(ValueError, match="50 samples, less than one global batch of batch_size=20 for each of 3"):
         Quaterion.fit(model_type(), make_several(), loader)
+
+
+@pytest.mark.parametrize("validation", [False, True])
+def test_a_sampler_that_divides_the_samples_is_refused(validation, model_type, group_data, make_several):
+    whole = GroupSimilarityDataLoader(group_data, batch_size=8)
+    divided = GroupSimilarityDataLoader(
+        group_data, batch_size=8, sampler=DistributedSampler(group_data, num_replicas=3, rank=0)
+    )
+    loaders = (whole, {"held out": divided}) if validation else (divided,)
+    name = "The validation set 'held out'" if validation else "The training set"
+    with pytest.raises(ValueError, match=f"{name} has a DistributedSampler.*shuffle=True"):
+        Quaterion.fit(model_type(), make_several(), *loaders)
+
+
+@pytest.mark.parametrize(
+    ("launcher", "environment"),
+    [
+        ("torchrun", {"TORCHELASTIC_RUN_ID": "1", "WORLD_SIZE": "2", "RANK": "0", "LOCAL_RANK": "0"}),
+        ("srun", {"SLURM_NTASKS": "2", "SLURM_NTASKS_PER_NODE": "2", "SLURM_JOB_NAME": "training",
+                  "SLURM_PROCID": "0", "SLURM_LOCALID": "0", "SLURM_NODEID": "0"}),
+    ],
+)  # fmt: skip
+def test_a_trainer_of_one_device_among_several_processes_is_warned_of(
+    launcher, environment, model_type, group_data, make_trainer, monkeypatch
+):
+    loader = GroupSimilarityDataLoader(group_data, batch_size=25)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=".*the Trainer has one device")
+        Quaterion.fit(model_type(), make_trainer(max_epochs=1), loader)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with pytest.warns(UserWarning, match=f"{launcher} has started 2 processes, but the Trainer has one device"):
+        Quaterion.fit(model_type(), make_trainer(max_epochs=1), loader)
 
 
 def test_several_machines_need_a_folder_for_the_cache(model_type, group_data, make_several):

@@ -10,10 +10,11 @@ from quaterion.batch import Batch, Features
 from quaterion.cache.placed_states import PlacedStates
 from quaterion.cache.placed_vectors import PlacedVectors
 from quaterion.dataset.drawing import IndexBatches
-from quaterion.dataset.rank_slices import RankSlices
+from quaterion.dataset.rank_slices import AgreedStream, RankSlices
 from quaterion.dataset.raw_collate import KeyedBatch, with_collate
 from quaterion.dataset.similarity_data_loader import SimilarityDataLoader
 from quaterion.dataset.target_table import TargetTable
+from quaterion.utils.ranks import Ranks
 from quaterion_models.encoders.token_states import TokenStates
 from quaterion_models.meta import Meta
 
@@ -93,6 +94,8 @@ class RawBatches:
         collate: Prepares the running encoders' inputs, and keys for the cached ones.
         placed: Vectors of the data set's objects, by cached encoder.
         batch_sampler: Which samples make a batch, if not what the loader says.
+        ranks: The processes that read the same stream, of which `collate` takes this one's slices; None where it is
+            none.
     """
 
     def __init__(
@@ -102,8 +105,10 @@ class RawBatches:
         placed: Mapping[str, PlacedVectors | PlacedStates],
         *,
         batch_sampler: RankSlices | None = None,
+        ranks: Ranks | None = None,
     ) -> None:
-        self._loader = with_collate(loader, collate, batch_sampler=batch_sampler)
+        drawn = with_collate(loader, collate, batch_sampler=batch_sampler)
+        self._loader: Any = drawn if ranks is None else AgreedStream(drawn, ranks)
         self._placed = dict(placed)
 
     def __len__(self) -> int:
@@ -111,7 +116,7 @@ class RawBatches:
 
     def __iter__(self) -> Iterator[Batch]:
         batch = None
-        for batch, keys in self._loader:
+        for batch, keys, _ in self._loader:
             taken = {name: self._placed[name].lookup(keys[name]) for name in keys}
             yield batch._replace(features=_with(taken, batch.features))
         if batch is None:

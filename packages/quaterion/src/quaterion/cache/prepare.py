@@ -203,7 +203,7 @@ class BatchSource:
             if self.ranks.size == 1:
                 return RawBatches(loader, collate, placed)
             if isinstance(loader.dataset, IterableDataset):
-                return RawBatches(loader, SlicedStream(collate, self.ranks), placed)
+                return RawBatches(loader, SlicedStream(collate, self.ranks), placed, ranks=self.ranks)
             slices = RankSlices(loader.batch_sampler, self.ranks)
             return RankBatches(RawBatches(loader, collate, placed, batch_sampler=slices), slices)
         indices = IndexBatches(loader, length=len(reading.table), batch_sizes=reading.batch_sizes)

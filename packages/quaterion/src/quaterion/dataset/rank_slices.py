@@ -3,7 +3,7 @@
 import copy
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
+from itertools import count, islice
 from typing import Any, TypeVar
 
 import numpy as np
@@ -13,9 +13,11 @@ from torch.utils.data import BatchSampler, IterableDataset, Sampler
 from quaterion.batch import Batch, GroupTargets, PairTargets
 from quaterion.dataset.batch_samplers import UniqueSubgroupBatchSampler
 from quaterion.dataset.raw_collate import KeyedBatch
+from quaterion.dataset.similarity_samples import SimilarityGroupSample, SimilarityPairSample
 from quaterion.utils.ranks import Ranks
+from quaterion_models.content_key import content_key
 
-__all__ = ["RankBatches", "RankSlices", "SlicedStream", "widened"]
+__all__ = ["AgreedStream", "RankBatches", "RankSlices", "SlicedStream", "widened"]
 
 AHEAD = 64
 """Batches that the first process draws and tells at a time."""
@@ -126,7 +128,62 @@ class SlicedStream:
         """Turns the samples of a global batch into a batch of this process."""
         own = samples[self._ranks.share(len(samples))]
         keyed = self._collate(own or samples[:1])
-        return keyed if own else keyed._replace(batch=_without_targets(keyed.batch))
+        batch = keyed.batch if own else _without_targets(keyed.batch)
+        return keyed._replace(batch=batch, whole=_glance(samples))
+
+
+class AgreedStream:
+    """The batches of a stream, as long as all processes have read the same.
+
+    One whose stream ends before the others' would let them wait for it, and one with a share of the stream of its own
+    would take a slice of that.
+
+    Args:
+        batches: What a `SlicedStream` has collated.
+        ranks: The processes; all of them have to iterate.
+    """
+
+    def __init__(self, batches: Iterable[KeyedBatch], ranks: Ranks) -> None:
+        self._batches, self._ranks = batches, ranks
+
+    def __len__(self) -> int:
+        batches: Any = self._batches
+        return len(batches)
+
+    def __iter__(self) -> Iterator[KeyedBatch]:
+        batches = iter(self._batches)
+        for number in count():
+            keyed = next(batches, None)
+            every = self._ranks.gather(None if keyed is None else keyed.whole)
+            if len(set(every)) > 1:
+                ended = [rank for rank, one in enumerate(every) if one is None]
+                raise ValueError(
+                    f"The iterable data set gave the processes different samples for batch {number}"
+                    f"{f', and the processes {ended} none' if ended else ''}. Expected the same of each, from which it "
+                    "takes its slice: do not divide the data set among processes, and seed what it draws at random."
+                )
+            if keyed is None:
+                return
+            yield keyed
+
+
+def _glance(samples: list[Any]) -> bytes:
+    """How many samples there are, and a digest of their labels and texts: pictures may be augmented at random."""
+    size = len(samples).to_bytes(8, "big")
+    try:
+        return size + content_key([_labels_and_texts(sample) for sample in samples])
+    except TypeError:
+        return size
+
+
+def _labels_and_texts(sample: Any) -> list[Any]:
+    if isinstance(sample, SimilarityGroupSample):
+        labels, objects = [sample.group], [sample.obj]
+    elif isinstance(sample, SimilarityPairSample):
+        labels, objects = [sample.score, sample.subgroup], [sample.obj_a, sample.obj_b, *sample.negatives]
+    else:  # a collate function of the user's own takes it
+        labels, objects = [], [sample]
+    return [*labels, *(obj for obj in objects if isinstance(obj, str | bytes))]
 
 
 def _without_targets(batch: Batch) -> Batch:

@@ -21,10 +21,12 @@ class KeyedBatch(NamedTuple):
     Args:
         batch: The batch, its `features.cached` still empty.
         keys: For each cached encoder, uint8 `[R, 16]` for the R rows of the batch.
+        whole: Of the global batch that it is a slice of, something that differs where another one was read.
     """
 
     batch: Batch
     keys: dict[str, NDArray[np.uint8]]
+    whole: bytes | None = None
 
 
 class RawCollate:

@@ -12,7 +12,6 @@ from torch.utils.data import IterableDataset
 
 from quaterion.batch import GroupTargets, PairTargets
 from quaterion.cache.config import CacheConfig
-from quaterion.dataset.batch_samplers import GroupBatchSampler
 from quaterion.dataset.raw_collate import has_own_collate
 from quaterion.dataset.similarity_data_loader import (
     GroupSimilarityDataLoader,
@@ -31,11 +30,8 @@ from quaterion.train.learning_rate import learning_rate_factor
 from quaterion.train.lightning import pl
 from quaterion.train.teachers import check_teachers
 from quaterion.train.trainable_model import TrainableModel
-from quaterion_models.encoders import SwitchEncoder
-from quaterion_models.heads import SwitchHead
 
 __all__ = [
-    "check_devices",
     "check_loader",
     "check_model",
     "check_trainer_fits",
@@ -164,83 +160,6 @@ def check_trainer_fits(model: TrainableModel, trainer: pl.Trainer) -> None:
         timed = trainer.max_epochs is None and any(isinstance(one, pl.callbacks.Timer) for one in callbacks)
         endless = trainer.max_steps == -1 and (trainer.max_epochs == -1 or timed)
         learning_rate_factor(model.warmup_steps, model.lr_schedule, math.inf if endless else sys.maxsize)
-
-
-def check_devices(model: TrainableModel, trainer: pl.Trainer, loaders: Mapping[str, SimilarityDataLoader[Any]]) -> None:
-    """Refuses a Trainer with several processes where they cannot share a training.
-
-    Args:
-        model: The model.
-        trainer: Its Trainer.
-        loaders: Training loaders by name.
-
-    Raises:
-        ValueError: The strategy is another one than DDP or FSDP or leaves parameters out; the cache has no folder for
-            several machines; a data set has no sample for a process, or P × K batches cannot be divided.
-    """
-    strategy, size = trainer.strategy, trainer.world_size
-    if size == 1:
-        return
-    ddp = isinstance(strategy, pl.strategies.DDPStrategy) and not isinstance(strategy, pl.strategies.DeepSpeedStrategy)
-    if not ddp and not isinstance(strategy, pl.strategies.FSDPStrategy):
-        raise ValueError(
-            f"The Trainer has {size} processes with {type(strategy).__name__}; Quaterion gathers the batches of "
-            "several processes with strategy='ddp' or, for large trained encoders, strategy='fsdp'. Use one of those."
-        )
-    method = getattr(strategy, "_start_method", "popen")
-    if method != "popen":
-        raise ValueError(
-            f"The Trainer's strategy starts its processes by {method!r}, which would have to copy model and data into "
-            "them. Use strategy='ddp' in a program, which each process runs from its beginning."
-        )
-    options = getattr(strategy, "_ddp_kwargs", {})
-    if ddp and not options.get("find_unused_parameters") and (part := _sometimes_unused(model)):
-        raise ValueError(
-            f"The Trainer's strategy expects every parameter in every step, but those of {part} take part in some "
-            "steps only. Use strategy='ddp_find_unused_parameters_true'."
-        )
-    caches = model.configure_caches()
-    if trainer.num_nodes > 1 and caches is not None and caches.save_dir is None:
-        raise ValueError(
-            f"The Trainer has num_nodes={trainer.num_nodes}, but CacheConfig has no save_dir, through which machines "
-            "share the cache. Give it a folder that all machines see."
-        )
-    for name, loader in loaders.items():
-        _check_divides(f"The training set {name!r}" if name else "The training set", loader, size)
-
-
-def _check_divides(what: str, loader: SimilarityDataLoader[Any], size: int) -> None:
-    """Refuses a data set of whose batches a process would get nothing, or unequal parts of composed ones."""
-    sampler = loader.batch_sampler
-    if isinstance(sampler, GroupBatchSampler) and sampler.batch_size % size:
-        raise ValueError(
-            f"{what} is drawn in batches of P x K = {sampler.batch_size} samples, which {size} processes cannot divide "
-            f"evenly. Expected groups_per_batch x samples_per_group to be a multiple of {size}."
-        )
-    if isinstance(loader.dataset, IterableDataset):
-        return
-    samples = len(loader.dataset)  # type: ignore[arg-type]
-    if samples < size:
-        raise ValueError(
-            f"{what} has {samples} samples for {size} processes, so that one would have nothing to train on. Use fewer "
-            "devices."
-        )
-    if loader.batch_size is not None and loader.drop_last and samples < loader.batch_size * size:
-        raise ValueError(
-            f"{what} has {samples} samples, less than one global batch of batch_size={loader.batch_size} for each of "
-            f"{size} processes, and drop_last=True drops them. Choose a smaller batch, or keep the last one."
-        )
-
-
-def _sometimes_unused(model: TrainableModel) -> str:
-    """What of a model has parameters that some steps, or some slices of a batch, leave out."""
-    if model.loss_by_source and any(one.requires_grad for one in model.loss.parameters()):
-        return "losses by data set"
-    for module in model.model.modules():
-        chooses = isinstance(module, SwitchEncoder) or (isinstance(module, SwitchHead) and not module.two_sided)
-        if chooses and any(one.requires_grad for one in module.parameters()):
-            return f"the {type(module).__name__}"
-    return ""
 
 
 def check_metrics(model: TrainableModel) -> None:

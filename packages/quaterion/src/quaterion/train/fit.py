@@ -19,17 +19,18 @@ from quaterion.dataset.target_table import GroupTable
 from quaterion.loss import SimilarityLoss
 from quaterion.train.checked_batches import CheckedBatches
 from quaterion.train.checks import (
-    check_devices,
     check_loader,
     check_model,
     check_trainer_fits,
     check_training_targets,
     loss_of_each,
 )
+from quaterion.train.checks_of_devices import check_devices, check_some_for_each
 from quaterion.train.defaults import trainer_defaults
 from quaterion.train.label_indexes import DataSetLabels
 from quaterion.train.lightning import check_trainer, pl, without_misplaced_warnings
-from quaterion.train.shared_data import SharedData, check_same_data
+from quaterion.train.same_data import ReadData, check_same_data
+from quaterion.train.shared_data import SharedData
 from quaterion.train.teachers import bind_teachers, release_teachers
 from quaterion.train.trainable_model import TrainableModel
 from quaterion.utils.progress import progress_bar
@@ -63,7 +64,7 @@ def fit(
     if trainer is None:
         trainer = pl.Trainer(**trainer_defaults(trainable_model, train_dataloader))
     check_trainer_fits(trainable_model, trainer)
-    check_devices(trainable_model, trainer, train_loaders)
+    check_devices(trainable_model, trainer, _called("training", train_loaders), _called("validation", val_loaders))
 
     def prepare(ranks: Ranks) -> tuple[Any, list[Any]]:
         """Training and validation batches."""
@@ -76,8 +77,12 @@ def fit(
         # All data sets are read and checked before the first object is encoded: a bad row shows itself at once.
         train = {name: source.read(loader) for name, loader in drawn.items()}
         validation = {name: source.read(loader) for name, loader in drawn_val.items()}
+        _check_processes(
+            source,
+            [*map(ReadData, _called("training", train_loaders), train_loaders.values(), train.values())],
+            [*map(ReadData, _called("validation", val_loaders), val_loaders.values(), validation.values())],
+        )
         labels = _check_data(trainable_model, losses, train, validation)
-        check_same_data(source, [*train.values(), *validation.values()])
         bind_teachers(trainable_model.loss, [*drawn.values(), *drawn_val.values()], source)
         named = [
             NamedBatches(name, _batches(source, drawn[name], reading, losses[name])) for name, reading in train.items()
@@ -186,6 +191,14 @@ def _check_data(
     return labels
 
 
+def _check_processes(source: BatchSource, training: list[ReadData], validation: list[ReadData]) -> None:
+    """Checks that all processes have read the same, and enough of it."""
+    check_same_data(source, [*training, *validation])
+    for one in training:
+        if one.reading is not None and one.reading.complete:
+            check_some_for_each(one.name, len(one.reading.table), source.ranks.size)
+
+
 def _check_training(model: TrainableModel, loss: SimilarityLoss, name: str, reading: SampleReading) -> None:
     targets = reading.table.all()
     loss.check_targets(model.loss_targets(targets, name))
@@ -205,6 +218,11 @@ def _check_validation(model: TrainableModel, loss: SimilarityLoss, name: str, re
                 len(targets.groups),
                 type(loss).__name__,
             )
+
+
+def _called(role: str, loaders: Mapping[str, Loader]) -> dict[str, Loader]:
+    """Loaders by what messages call their data sets."""
+    return {f"{role} set {name!r}" if name else f"{role} set": loader for name, loader in loaders.items()}
 
 
 def _by_name(train: Any) -> tuple[dict[str, Any], Any]:

@@ -11,7 +11,26 @@ from torch.nn.functional import pad
 from quaterion.batch import Batch, GroupTargets, PairTargets, RankRows
 from quaterion.utils.ranks import Ranks
 
-__all__ = ["gather_embeddings", "with_all_targets"]
+__all__ = ["check_slices", "gather_embeddings", "with_all_targets"]
+
+
+def check_slices(batch: Any, trainer: Any) -> None:
+    """Refuses to gather batches that are not slices of one.
+
+    Args:
+        batch: What a process was given.
+        trainer: The Trainer, with several processes.
+
+    Raises:
+        ValueError: The batch is from a loader that Lightning has divided, which repeats samples so that all processes
+            have as many, or from one that every process reads as a whole.
+    """
+    if not isinstance(batch, Batch) or trainer.state.fn != "fit":
+        raise ValueError(
+            f"trainer.{trainer.state.fn.value} got a loader with {trainer.world_size} processes, among which Lightning "
+            "would divide it so that some samples count twice. Expected Quaterion.fit with its validation data; for "
+            "anything else a Trainer(devices=1), or Quaterion.evaluate."
+        )
 
 
 def with_all_targets(batch: Batch, ranks: Ranks) -> Batch:

@@ -9,8 +9,9 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytorch_lightning as pl
+from pytorch_lightning.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
 
-__all__ = ["check_trainer", "pl", "quiet_lightning", "with_ctrl_c", "without_misplaced_warnings"]
+__all__ = ["check_trainer", "launched", "pl", "quiet_lightning", "with_ctrl_c", "without_misplaced_warnings"]
 
 
 @contextmanager
@@ -63,6 +64,18 @@ def with_ctrl_c(trainer: pl.Trainer) -> Iterator[None]:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGINT, handler)
         raise KeyboardInterrupt from None
+
+
+def launched() -> tuple[str, int]:
+    """Which launcher has started this process, and how many it has started: what Lightning itself would find.
+
+    Returns:
+        "torchrun" or "srun" and its processes; "" and 1 where there is none.
+    """
+    for launcher, environment in (("torchrun", TorchElasticEnvironment), ("srun", SLURMEnvironment)):
+        if environment.detect():
+            return launcher, environment().world_size()
+    return "", 1
 
 
 def check_trainer(trainer: Any) -> None:

@@ -1,19 +1,13 @@
 """The data of a training by several processes, prepared once Lightning has started them all."""
 
-from collections.abc import Callable, Sequence
-from hashlib import blake2b
+from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-from torch import Tensor
-
-from quaterion.cache.prepare import BatchSource
-from quaterion.dataset.reading import SampleReading
 from quaterion.train.lightning import pl
 from quaterion.train.trainable_model import TrainableModel
 from quaterion.utils.ranks import Ranks
 
-__all__ = ["SharedData", "check_same_data"]
+__all__ = ["SharedData"]
 
 
 class SharedData(pl.LightningDataModule):
@@ -54,40 +48,3 @@ def ignore_shared_buffers(model: TrainableModel) -> None:
     names += [name for name, _ in model.named_buffers() if name.startswith("_loss.") and ".table." in name]
     # What torch's own `_set_params_and_buffers_to_ignore_for_model` sets.
     model._ddp_params_and_buffers_to_ignore = names  # type: ignore[assignment]  # noqa: SLF001
-
-
-def check_same_data(source: BatchSource, readings: Sequence[SampleReading | None]) -> None:
-    """Refuses processes that have read different data, or would cache the vectors of different encoders.
-
-    Args:
-        source: What has read them.
-        readings: What each data set holds.
-
-    Raises:
-        ValueError: Two processes differ.
-    """
-    if source.ranks.size == 1:
-        return
-    about = {f"the weights or settings of the encoder {key!r}": source.fingerprint(key) for key in source.cached}
-    for number, reading in enumerate(readings):
-        if reading is not None and reading.complete:
-            about[f"the data set number {number}"] = _digest(reading)
-    every = source.ranks.gather(about)
-    different = [
-        (what, rank) for rank, other in enumerate(every) for what in about if other.get(what) != every[0].get(what)
-    ]
-    if different:
-        what, rank = different[0]
-        raise ValueError(
-            f"Process {rank} differs from process 0 in {what}. Expected the same in all processes, of which each takes "
-            "its slice: seed whatever is drawn at random (pl.seed_everything), and let no process read a part of its "
-            "own."
-        )
-
-
-def _digest(reading: SampleReading) -> str:
-    digest = blake2b(digest_size=16)
-    for one in (reading.offsets, *reading.table.all(), *reading.keys.values()):
-        array = one.numpy() if isinstance(one, Tensor) else np.asarray(one)
-        digest.update(np.ascontiguousarray(array).data if array.ndim else repr(one).encode())
-    return digest.hexdigest()

@@ -27,7 +27,7 @@ from quaterion.loss import CombinedLoss, SimilarityLoss
 from quaterion.train.chunks import in_chunks
 from quaterion.train.class_weights import trained_class_weights
 from quaterion.train.collapse import CollapseWatch
-from quaterion.train.gathering import gather_embeddings, with_all_targets
+from quaterion.train.gathering import check_slices, gather_embeddings, with_all_targets
 from quaterion.train.label_indexes import DataSetLabels, LabelIndexes
 from quaterion.train.learning_rate import learning_rate_factor
 from quaterion.train.lightning import pl
@@ -330,8 +330,11 @@ class TrainableModel(pl.LightningModule, ABC):
         """Takes the batches of a plain loader too, as `trainer.test(model, loader)` gives them, and gives slices of a
         global batch the targets of the whole; called by Lightning.
         """  # noqa: D205
+        if self.ranks.size > 1:
+            check_slices(batch, self.trainer)
+            return with_all_targets(batch, self.ranks)
         if isinstance(batch, Batch):
-            return with_all_targets(batch, self.ranks) if self.ranks.size > 1 else batch
+            return batch
         ids, objects, labels = batch
         pairs = labels.get("pairs")
         sides = None
@@ -491,7 +494,7 @@ class TrainableModel(pl.LightningModule, ABC):
     def _run(self, key: str, features: Features) -> Tensor:
         inputs, rows = features.inputs[key], len(features.meta)
         run = partial(self.model.run_encoder, key)
-        vectors = run(inputs) if self.chunk_size is None else in_chunks(run, inputs, rows, self.chunk_size)
+        vectors = run(inputs) if self.chunk_size is None else in_chunks(run, inputs, rows, self.chunk_size, self.device)
         # On a GPU looking at values makes the step wait, so only the first batches are looked at there.
         if vectors.device.type == "cpu" or self._looked_at < CHECKED_BATCHES:
             self._looked_at += 1
