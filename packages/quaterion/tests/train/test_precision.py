@@ -70,6 +70,13 @@ def test_losses_are_given_float32_or_compute_in_it(
         assert half == pytest.approx(full, rel=1e-5)
 
 
+def test_weights_in_float16_are_refused(group_data, model_type, encoder_type, make_trainer):
+    parts = (TripletLoss, CacheConfig(), group_data, model_type, encoder_type)
+    with pytest.raises(ValueError, match="precision='16-true'.*epsilon of AdamW is 0.*Use '16-mixed' or 'bf16-true'"):
+        trained(*parts, make_trainer(max_epochs=1, precision="16-true"))
+    assert torch.tensor(torch.optim.AdamW([nn.Parameter(torch.ones(1))]).defaults["eps"], dtype=torch.float16) == 0
+
+
 class Plain(GroupLoss):
     """Somebody's own loss, which does nothing about precision."""
 

@@ -149,12 +149,17 @@ def check_trainer_fits(model: TrainableModel, trainer: pl.Trainer) -> None:
 
     Raises:
         ValueError: The memory wants a GPU, or the default optimizer has a rate that is none, layers that it does not
-            know, or a schedule that is none or needs an end.
+            know, a schedule that is none or needs an end, or a precision in which it cannot work.
     """
     model.check_memory_device(trainer.strategy.root_device)
     configure = getattr(model.configure_optimizers, "__func__", None)
     if configure is TrainableModel.configure_optimizers:
         model.default_parameter_groups()  # refuses rates that it cannot have
+        if trainer.precision == "16-true":
+            raise ValueError(
+                "The Trainer has precision='16-true', which keeps weights in float16, where the epsilon of AdamW is 0 "
+                "and makes them NaN. Use '16-mixed' or 'bf16-true', or an optimizer of your own (configure_optimizers)."
+            )
         # As Lightning will: without any limit it takes a number of epochs, with a limit of time alone none.
         callbacks: Any = trainer.callbacks  # type: ignore[attr-defined]
         timed = trainer.max_epochs is None and any(isinstance(one, pl.callbacks.Timer) for one in callbacks)
