@@ -3,6 +3,7 @@
 Called with a folder. Global batches have 12 samples, whatever the number of processes.
 """
 
+import os
 import sys
 import warnings
 from pathlib import Path
@@ -236,7 +237,7 @@ def scenarios(world, folder):
     }
 
 
-def trained(name, model, loader, validation, trainer, seed):
+def trained(model, loader, validation, trainer, seed):
     """What a training gave."""
     torch.manual_seed(seed)
     Quaterion.fit(model, trainer, loader, validation)
@@ -256,7 +257,7 @@ def train_all(rank, world, folder):
     torch.manual_seed(1000 * rank)
     for number, (name, (model, loader, validation, options)) in enumerate(scenarios(world, folder).items()):
         trainer = make_trainer(world, **options)
-        results[name] = trained(name, model, loader, validation, trainer, seed=number + 1000 * rank)
+        results[name] = trained(model, loader, validation, trainer, seed=number + 1000 * rank)
     torch.save(results, folder / f"{world}-{rank}.pt")
 
 
@@ -296,13 +297,27 @@ def misuse_all(rank, world, folder):
     torch.save((refused, model.losses), folder / f"misused-{rank}.pt")
 
 
+def train_by_slurm(rank, world, folder):
+    """Trains as two machines with one device each, of a job that SLURM has started."""
+    del os.environ["LOCAL_RANK"], os.environ["NODE_RANK"]
+    os.environ |= {
+        "SLURM_JOB_ID": "1", "SLURM_JOB_NAME": "training", "SLURM_NODELIST": "127.0.0.1", "SLURM_NNODES": str(world),
+        "SLURM_NTASKS": str(world), "SLURM_NTASKS_PER_NODE": "1",
+        "SLURM_PROCID": str(rank), "SLURM_LOCALID": "0", "SLURM_NODEID": str(rank),
+    }  # fmt: skip
+    torch.manual_seed(1000 * rank)
+    name, scenario = "MNRL, on disk", scenarios(world, folder)
+    trainer = make_trainer(1, num_nodes=world, strategy="ddp")
+    torch.save(trained(*scenario[name][:3], trainer, seed=list(scenario).index(name)), folder / f"slurm-{rank}.pt")
+
+
 def main(folder):
     warnings.filterwarnings("ignore", message=".*does not have many workers")
     for world in (1, 2, 3):
         (folder / str(world)).mkdir()
         if any(run_processes(world, train_all, folder / str(world))):
             return 1
-    return max(map(abs, run_processes(2, misuse_all, folder)))
+    return max(map(abs, run_processes(2, misuse_all, folder) + run_processes(2, train_by_slurm, folder)))
 
 
 if __name__ == "__main__":

@@ -121,6 +121,16 @@ def test_objects_that_are_others_in_each_read_are_trained_on(folder):
     assert len(one) == 2 * 3 and one == other
 
 
+@pytest.mark.slow
+def test_two_machines_of_slurm_train_as_one_process(folder, runs):
+    expected = runs[1][0]["MNRL, on disk"]
+    several = [torch.load(folder / f"slurm-{rank}.pt") for rank in range(2)]
+    for one in several:
+        assert one["losses"] == pytest.approx(expected["losses"], rel=1e-5)
+        assert one["logged"] == pytest.approx(expected["logged"], rel=1e-5)
+    assert Counter(obj for one in several for obj in one["encoded"]) == Counter(expected["encoded"])
+
+
 RESUMED = PROGRAM.with_name("several_devices_resume.py")
 
 
