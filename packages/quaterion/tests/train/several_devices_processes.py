@@ -5,7 +5,7 @@ import os
 import socket
 import time
 
-SECONDS = 120
+SECONDS = 180
 
 
 def run_processes(world, function, *arguments):

@@ -54,10 +54,8 @@ def train(rank, world, folder, *, victim=-1, encoder=None):
         world, max_epochs=3, enable_checkpointing=True, callbacks=[saving], default_root_dir=folder
     )  # fmt: skip
     loader = GroupSimilarityDataLoader(groups(26), batch_size=GLOBAL_BATCH // world)
-    checkpoint = folder / "last.ckpt"
-    Quaterion.fit(model, trainer, loader, ckpt_path=checkpoint if checkpoint.exists() else None)
-    assert not checkpoint.exists() or trainer.global_step == 9
-    torch.save([p.detach() for p in model.parameters()], folder / f"weights-{rank}.pt")
+    Quaterion.fit(model, trainer, loader, ckpt_path="last")
+    torch.save((len(model.losses), [p.detach() for p in model.parameters()]), folder / f"trained-{rank}.pt")
 
 
 def fail(rank, world, folder):

@@ -13,7 +13,7 @@ import torch
 
 PROGRAM = Path(__file__).with_name("several_devices_program.py")
 WORLDS = (1, 2, 3)
-SECONDS = 240
+SECONDS = 480
 
 
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -139,14 +139,16 @@ def test_a_killed_process_ends_the_run_with_an_error_and_others_resume_to_the_we
     died = run(RESUMED, tmp_path / "killed")
     assert died.returncode != 0
     assert (tmp_path / "killed" / "last.ckpt").exists()
-    assert not list(tmp_path.glob("killed/weights-*.pt"))
+    assert not list(tmp_path.glob("killed/trained-*.pt"))
     done = run(RESUMED, tmp_path, "resume")
     assert done.returncode == 0, done.stderr
-    expected = torch.load(tmp_path / "undisturbed" / "weights-0.pt")
+    steps, expected = torch.load(tmp_path / "undisturbed" / "trained-0.pt")
+    assert steps == 3 * 3
     for world in WORLDS:
         for rank in range(world):
-            got = torch.load(tmp_path / f"resumed by {world}" / f"weights-{rank}.pt")
+            steps, got = torch.load(tmp_path / f"resumed by {world}" / f"trained-{rank}.pt")
+            assert steps == 2 * 3
             torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-6)
     # The program has seen that these ended by themselves.
-    assert not list(tmp_path.glob("failed/weights-*.pt")) and not list(tmp_path.glob("first lost/weights-*.pt"))
+    assert not list(tmp_path.glob("failed/trained-*.pt")) and not list(tmp_path.glob("first lost/trained-*.pt"))
     assert "this device is broken" in done.stderr
