@@ -175,6 +175,7 @@ def test_without_the_extra_for_reports_and_with_a_bad_row_everything_else_is_don
 ) -> None:
     for module in ("jinja2", "vl_convert"):
         monkeypatch.setitem(sys.modules, module, None)
+    monkeypatch.setattr("quaterion.tuning.search.space.MOST_EPOCHS", 10)
     data = tmp_path / "data.csv"
     with tickets.open(newline="", encoding="utf-8") as file, data.open("w", newline="", encoding="utf-8") as few:
         header, *rows = csv.reader(file)
