@@ -25,6 +25,7 @@ from quaterion.eval.scored import ScoredPairMetric
 from quaterion.loss import CombinedLoss, MatryoshkaLoss, SimilarityLoss
 from quaterion.loss.extras import PytorchMetricLearningWrapper
 from quaterion.train.chunks import check_chunk_size
+from quaterion.train.default_optimizer import default_parameter_groups
 from quaterion.train.label_indexes import losses_by_name
 from quaterion.train.learning_rate import learning_rate_factor
 from quaterion.train.lightning import pl
@@ -154,7 +155,7 @@ def check_trainer_fits(model: TrainableModel, trainer: pl.Trainer) -> None:
     model.check_memory_device(trainer.strategy.root_device)
     configure = getattr(model.configure_optimizers, "__func__", None)
     if configure is TrainableModel.configure_optimizers:
-        model.default_parameter_groups()  # refuses rates that it cannot have
+        default_parameter_groups(model)  # refuses rates that it cannot have
         if trainer.precision == "16-true":
             raise ValueError(
                 "The Trainer has precision='16-true', which keeps weights in float16, where the epsilon of AdamW is 0 "
