@@ -13,6 +13,7 @@ def prepare(run):
 
 def check(run):
     tuned, evaluated, reported, indexed, searched, exported = run.answers
+    assert "report.html" in reported and "exported" in exported
     assert "on 12 test samples" in tuned
     assert "recall@1" in evaluated and Path("report.html").is_file()
     assert "24 objects" in indexed
