@@ -11,7 +11,7 @@ from torch import Tensor
 from quaterion_models import SimilarityModel
 from quaterion_models.encoders import VectorEncoder
 from quaterion_models.heads import EmptyHead
-from quaterion_models.predict import Classifier, calibrate, calibrate_confidence, calibrate_threshold
+from quaterion_models.predict import Classifier, calibrate, calibrate_confidence, calibrate_threshold, knn_vote
 from quaterion_models.predict.calibration import NEIGHBOURS, TEMPERATURES, is_worse
 
 Make = Callable[..., SimilarityModel]
@@ -156,12 +156,12 @@ def test_likelier_settings_that_are_wrong_more_often_are_not_taken(vector_model:
     assert not is_worse(right, usual)
     assert found.log_loss <= found.log_loss_before
     # The likeliest settings of all are worse here, so that there was something to leave out.
-    probabilities = {
-        (k, temperature): classifier.replace(k=k, temperature=temperature).probabilities(held_out)
-        for k, temperature in itertools.product(NEIGHBOURS, TEMPERATURES)
-    }
+    similarities, voters = classifier.nearest_examples(held_out, max(NEIGHBOURS))
     likeliest = max(
-        probabilities.values(),
+        (
+            knn_vote(similarities[:, :k], voters[:, :k], len(classifier.labels), temperature)
+            for k, temperature in itertools.product(NEIGHBOURS, TEMPERATURES)
+        ),
         key=lambda one: float(one.gather(1, theirs[:, None]).double().clamp(min=1e-3).log().mean()),
     )
     assert is_worse(likeliest.argmax(dim=1) == theirs, usual)
