@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from quaterion.cache import CacheConfig, CacheType, EmbeddingStore
+from quaterion.cache import CacheConfig, EmbeddingStore
 
 
 def texts_of(count, seed=0):
@@ -292,13 +292,3 @@ def test_objects_of_a_stream_are_let_go_once_they_are_encoded(letter_counts):
     assert reading.objects == ["ab", "c"]
     (batch,) = source.batches(loader, reading)
     assert reading.objects is None and torch.equal(batch.features.cached["default"], expected(["ab", "c"]))
-
-
-def test_an_encoder_set_to_none_runs_in_every_epoch(letter_counts):
-    from quaterion.cache.prepare import cached_encoders
-    from quaterion_models import SimilarityModel
-    from quaterion_models.heads import EmptyHead
-
-    model = SimilarityModel({"a": letter_counts(), "b": letter_counts()}, EmptyHead(8))
-    assert list(cached_encoders(model, CacheConfig(mapping={"a": CacheType.NONE}))) == ["b"]
-    assert cached_encoders(model, CacheConfig(CacheType.NONE)) == {}

@@ -5,7 +5,7 @@ import logging
 import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,8 @@ from torch.utils.data import IterableDataset
 
 from quaterion.batch import Batch
 from quaterion.cache.batches import CachedBatches, RawBatches
-from quaterion.cache.config import CacheConfig, CacheType, KeyExtractor
+from quaterion.cache.cached_encoders import cached_encoders, object_reading
+from quaterion.cache.config import CacheConfig, CacheType
 from quaterion.cache.embedding_store import EmbeddingStore
 from quaterion.cache.exact_lengths import counts_lengths
 from quaterion.cache.fill import CPU_BATCH_SIZE, Filling, differing
@@ -25,7 +26,7 @@ from quaterion.cache.placed_states import PlacedStates
 from quaterion.cache.placed_vectors import PlacedVectors
 from quaterion.cache.placement import Placement, choose_placement
 from quaterion.cache.reading_index import ReadingIndex, data_fingerprint
-from quaterion.cache.shared_folder import check_shared, shared_temporary_folder
+from quaterion.cache.shared_fill import filled
 from quaterion.dataset.drawing import IndexBatches
 from quaterion.dataset.object_reading import ObjectReading
 from quaterion.dataset.rank_slices import RankBatches, RankSlices, SlicedStream
@@ -39,7 +40,7 @@ from quaterion_models.batch_to import to_device
 from quaterion_models.collate import ModelCollate
 from quaterion_models.content_key import content_key
 from quaterion_models.encode import eval_mode
-from quaterion_models.encoders import Encoder, FieldEncoder
+from quaterion_models.encoders import FieldEncoder
 from quaterion_models.encoders.token_states import RaggedStates
 from quaterion_models.fingerprint import digest_of
 
@@ -250,7 +251,7 @@ class BatchSource:
         return store, keys, placement
 
     def _fill(self, key: str, loader: SimilarityDataLoader[Any], reading: SampleReading) -> None:
-        """Encodes what a store lacks, in shares where several processes train together."""
+        """Encodes what a store lacks."""
         encoder, store = self.cached[key], self._store(key)
         size = self._config.batch_size
         filling = Filling(
@@ -267,31 +268,10 @@ class BatchSource:
             writers=self.ranks.size,
         )
         # Each process has planned, from the same vectors, before any of them adds one.
-        if not any(self.ranks.gather(len(filling.plan()))):
-            return
-        encoder.to(self.device)
-        if self.ranks.size == 1:
-            self._run(filling)
-        elif store.folder is not None:
-            check_shared(store.folder, self.ranks)
-            self._run(filling)
-        else:  # vectors in memory reach the other processes through files
-            with shared_temporary_folder(self.ranks) as folder:
-                if self.ranks.rank == 0:
-                    store.copy_to(folder / "store")
-                self.ranks.gather(None)
-                shared = store.alike(folder / "store")
-                self.ranks.gather(None)
-                self._run(replace(filling, store=shared))
-                self.stores[key] = shared.copy_to(None)
-
-    def _run(self, filling: Filling) -> None:
-        plan = filling.plan()
-        if self._config.batch_size == "auto":
-            fitting = min(self.ranks.gather(filling.fitting_batch_size(plan, self.device)))
-            filling, plan = replace(filling, batch_size=fitting), replace(plan, batch_size=fitting)
-        with self.progress(f"Encoding ({filling.name})", len(plan)) as advance:
-            filling.run(plan, advance)
+        if any(self.ranks.gather(len(filling.plan()))):
+            encoder.to(self.device)
+            fitting = self._config.batch_size == "auto"
+            self.stores[key] = filled(filling, self.ranks, self.device, progress=self.progress, fitting=fitting)
 
     @torch.no_grad()
     def _encode(self, key: str, inputs: Any) -> Tensor | RaggedStates:
@@ -395,11 +375,7 @@ class BatchSource:
         )
 
     def _object_reading(self, key: str) -> ObjectReading:
-        encoder, extractor = self.cached[key], self._config.key_extractor(key)
-        side_fn = encoder.get_side_fn()
-        if extractor is None:
-            return ObjectReading(encoder.cache_key, encoder.length, side_fn)
-        return ObjectReading(_ExtractedKey(extractor), encoder.length, side_fn, keys_as_given=True)
+        return object_reading(self.cached[key], self._config.key_extractor(key))
 
     @property
     def _config(self) -> CacheConfig:
@@ -410,57 +386,3 @@ def _subgroups_used(reading: SampleReading | None) -> bool | None:
     if reading is None or not reading.complete or not isinstance(reading.table, PairTable):
         return None
     return reading.table.subgroups_used
-
-
-class _ExtractedKey:
-    """The digest of what a user's function says identifies an object; picklable for workers."""
-
-    def __init__(self, extractor: KeyExtractor) -> None:
-        self._extractor = extractor
-
-    def __call__(self, obj: Any) -> bytes:
-        return content_key(self._extractor(obj))
-
-
-def cached_encoders(model: SimilarityModel, config: CacheConfig) -> dict[str, Encoder]:
-    """The encoders that a configuration caches.
-
-    Args:
-        model: The model.
-        config: The configuration.
-
-    Returns:
-        Encoders by key, in the model's order: those that are frozen, and those with a frozen trunk.
-
-    Raises:
-        ValueError: The configuration names an unknown or a trainable encoder, or there is no frozen one.
-    """
-    encoders = model.encoders
-    named = set(config.mapping) | (set() if callable(config.key_extractors) else set(config.key_extractors))
-    unknown = sorted(named - set(encoders))
-    if unknown:
-        raise ValueError(f"CacheConfig names the encoders {unknown}; the model has {list(encoders)}.")
-    for key, placement in config.mapping.items():
-        if placement is not CacheType.NONE and _changes(encoders[key]):
-            raise ValueError(
-                f"CacheConfig caches the encoder {key!r}, which is trainable, so its vectors change in every step. "
-                "Make it frozen (trainable = False), train its top layers only (trainable_layers=N), or take it out of "
-                "the mapping."
-            )
-    cached = {
-        key: encoder
-        for key, encoder in encoders.items()
-        if not _changes(encoder) and config.placement(key) is not CacheType.NONE
-    }
-    if not cached and config.cache_type is not CacheType.NONE:
-        raise ValueError(
-            f"configure_caches asks for a cache, but every encoder is trainable ({list(encoders)}), so their vectors "
-            "change in every step. Freeze one (trainable = False), or its lower layers (trainable_layers=N), or return "
-            "None from configure_caches."
-        )
-    return cached
-
-
-def _changes(encoder: Encoder) -> bool:
-    """Whether training changes all that could be cached of an encoder."""
-    return encoder.trainable and encoder.get_trunk() is None
