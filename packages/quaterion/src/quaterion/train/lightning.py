@@ -9,7 +9,10 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytorch_lightning as pl
-from pytorch_lightning.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
+from pytorch_lightning.plugins.environments import (  # type: ignore[attr-defined]
+    SLURMEnvironment,
+    TorchElasticEnvironment,
+)
 
 __all__ = ["check_trainer", "launched", "pl", "quiet_lightning", "with_ctrl_c", "without_misplaced_warnings"]
 

@@ -172,7 +172,7 @@ class TrainingHooks(pl.LightningModule, ABC):
         self._check_restored = check_restored
         self._labels = list(labels)
         self._looked_at = 0
-        self._collapse = CollapseWatch(self._loss)
+        self._collapse = CollapseWatch(self.loss)
         if self._memory is not None:
             self._memory.forget()
         self._metrics = RunningMetrics(self.attached_metrics)
