@@ -245,8 +245,3 @@ def test_checkpointing_gives_the_same_gradients_with_dropout_on(minilm_folder: P
     assert len(gradients[0]) > 90 and gradients[0].keys() == gradients[1].keys()
     for name, gradient in gradients[0].items():
         torch.testing.assert_close(gradients[1][name], gradient, atol=1e-6, rtol=1e-4)
-
-
-def test_checkpointing_of_a_frozen_model_is_refused(minilm_folder):
-    with pytest.raises(ValueError, match="gradient_checkpointing=True is for a model that is trained"):
-        SentenceTransformerEncoder(minilm_folder, gradient_checkpointing=True)

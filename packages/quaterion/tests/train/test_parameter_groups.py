@@ -66,21 +66,3 @@ def test_layers_of_a_partly_trained_encoder(model_type, minilm_folder):
     assert sorted({round(group["lr"], 6) for group in found}) == [0.05, 0.1, 1.0]
     held = [id(one) for group in found for one in group["params"]]
     assert sorted(held) == sorted(id(one) for one in model.parameters() if one.requires_grad)
-
-
-def test_adapters_and_trained_layers_exclude_each_other(minilm_folder):
-    with pytest.raises(ValueError, match="trainable_layers=1 trains layers themselves, and lora trains adapters"):
-        SentenceTransformerEncoder(minilm_folder, trainable_layers=1, lora=True)
-
-
-def test_trained_layers_are_computed_again_in_the_backward_pass(minilm_folder):
-    gradients = []
-    for again in (False, True):
-        encoder = SentenceTransformerEncoder(minilm_folder, trainable_layers=2, gradient_checkpointing=again).train()
-        torch.manual_seed(0)
-        encoder(encoder.get_collate_fn()(["one text", "another text, longer"])).square().sum().backward()
-        gradients.append({name: one.grad for name, one in encoder.named_parameters() if one.requires_grad})
-    assert gradients[0].keys() == gradients[1].keys()
-    for name, gradient in gradients[0].items():
-        if gradient is not None:
-            torch.testing.assert_close(gradients[1][name], gradient, rtol=1e-5, atol=1e-6)

@@ -214,28 +214,3 @@ def _move(model: nn.Module, device: torch.device, dtype: torch.dtype) -> None:
     for name, buffer in kept:
         parent, _, child = name.rpartition(".")
         setattr(model.get_submodule(parent), child, buffer.to(device))
-
-
-def check_trainable_layers(trainable: bool, layers: Any) -> tuple[bool, int | None]:
-    """Checks and joins the two arguments that say what of a model is trained.
-
-    Args:
-        trainable: Whether the model is trained.
-        layers: How many of its last layers; None where that is not said.
-
-    Returns:
-        Whether anything is trained, and how many layers; None for all, or none, of the model.
-
-    Raises:
-        ValueError: If they contradict each other, or the number is none.
-    """
-    if layers is None:
-        return trainable, None
-    if not isinstance(layers, int) or isinstance(layers, bool) or layers < 0:
-        raise ValueError(f"trainable_layers must be None or an integer of at least 0, got {layers!r}")
-    if trainable and layers == 0:
-        raise ValueError(
-            "trainable=True and trainable_layers=0 contradict each other. Leave trainable out, or give the number of "
-            "layers to train"
-        )
-    return layers > 0, layers or None

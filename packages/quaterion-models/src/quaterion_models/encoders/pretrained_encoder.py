@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 from abc import abstractmethod
 from collections.abc import Mapping
-from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
@@ -14,38 +12,28 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from quaterion_models.content_key import content_key
 from quaterion_models.encoders.encoder import Encoder
 from quaterion_models.encoders.lora import add_adapters, keep_statistics, lora_settings, remove_adapters
 from quaterion_models.encoders.model_layers import enable_checkpointing
-from quaterion_models.encoders.partly_trained import PartlyTrained, Trunk, check_trainable_layers
+from quaterion_models.encoders.partly_trained import PartlyTrained, Trunk
 from quaterion_models.encoders.pretrained_collate import PretrainedCollate
 from quaterion_models.encoders.pretrained_files import (
     ModelSource,
     check_declared_sizes,
     check_self_contained,
-    check_there,
-    digests,
     files_in,
     find_model_folder,
-    is_weights,
-    samples,
 )
-from quaterion_models.encoders.token_states import RaggedStates, TokenStates
+from quaterion_models.encoders.pretrained_fingerprint import PretrainedTrunk, pretrained_fingerprint
+from quaterion_models.encoders.token_states import TokenStates
+from quaterion_models.encoders.trained_part import check_trained_part
+from quaterion_models.encoders.watched_files import WatchedFiles
 
 if TYPE_CHECKING:
     from quaterion_models.encoders.lora import LoraOptions
 
 Precision = Literal["float16", "bfloat16", "float32"]
 _PRECISIONS = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32}
-_OURS = f"{__name__.partition('.')[0]}."
-# What the fingerprint covers in a way of its own, or what does not change the vectors.
-_OWN = frozenset(
-    {"settings", "folder", "model", "_device", "_trainable", "_frozen", "_placed", "_size", "collate_fn"}
-    | {"_found_files", "_loaded_files", "_digested_files", "_partly", "gradient_checkpointing"}
-)
-_ABOVE_TRUNK = frozenset({"trainable_layers", "normalize", "pooling"})
-"""Settings that do not change the states below the trained layers."""
 
 
 class PretrainedEncoder(Encoder):
@@ -114,20 +102,10 @@ class PretrainedEncoder(Encoder):
             raise TypeError(f"{type(self).__name__} declares SETTINGS {list(self.SETTINGS)}, it got {list(settings)}")
         if dtype is not None and dtype not in _PRECISIONS:
             raise ValueError(f"dtype must be None or one of {list(_PRECISIONS)}, got {dtype!r}")
-        trainable, layers = check_trainable_layers(trainable, settings.get("trainable_layers"))
+        layers = settings.get("trainable_layers")
+        self._trainable, layers = check_trained_part(trainable, layers, lora, gradient_checkpointing)
         if "trainable_layers" in settings:
             settings["trainable_layers"] = layers
-        if layers is not None and lora is not None:
-            raise ValueError(
-                f"trainable_layers={layers} trains layers themselves, and lora trains adapters in place of them. Pass "
-                "one of the two"
-            )
-        self._trainable = trainable or lora is not None
-        if gradient_checkpointing and not self._trainable:
-            raise ValueError(
-                "gradient_checkpointing=True is for a model that is trained: a frozen one has no backward pass. "
-                "Leave it out, or pass trainable=True or lora=True"
-            )
         self.gradient_checkpointing = gradient_checkpointing
         self.settings: dict[str, Any] = {"dtype": dtype, "normalize": normalize, **settings}
         if lora is not None:  # absent otherwise: a setting counts for the fingerprint
@@ -141,16 +119,11 @@ class PretrainedEncoder(Encoder):
         self._size: int | None = None
         # Kept, so that what it loads is loaded once, and not for each call of `encode`.
         self.collate_fn: PretrainedCollate | None = None
-        # What the files were when the encoder was built, as far as a look at them tells.
-        self._found_files = samples(self.folder, self.model_files(self.folder))
-        # Digests of the files: of those that the weights were read from, and of those of the last fingerprint.
-        self._loaded_files: list[tuple[str, str]] | None = None
-        self._digested_files: list[tuple[str, str]] | None = None
+        self._files = WatchedFiles(self.folder, self.model_files)
         # Not a submodule either: what is trained of it is the submodule `model`.
         self._partly: PartlyTrained | None = None
         if self._trainable:
-            self._loaded_files = self._files_now()
-            model = self.load_model(self._weights_dtype())
+            model = self._files.reading(lambda: self.load_model(self._weights_dtype()))
             self.freeze_unused(model)
             if lora is not None:
                 add_adapters(model, self.settings["lora"])
@@ -379,55 +352,27 @@ class PretrainedEncoder(Encoder):
         Raises:
             TypeError: If something that a subclass adds cannot be hashed.
         """
-        from quaterion_models.fingerprint import digest_beyond
-
-        files = self._digest_files()
-        if self.__dict__["_frozen"] is not None and files != self._loaded_files:
+        files, loaded = self.digest_files()
+        if self.__dict__["_frozen"] is not None and files != loaded:
             self.__dict__["_frozen"] = self._placed = self._size = None
-        ready = self._ready_made()
-        versions = [_major(name) for name in self.DISTRIBUTIONS]
-        # What is frozen as a whole keeps the fingerprint that it had before there was such a setting.
-        settings = {name: value for name, value in self.settings.items() if value or name != "trainable_layers"}
-        content: list[Any] = [ready.__name__, self.ALGORITHM, settings, str(self._device.dtype), versions, files]
-        if self._trainable:
-            content.append({name: tensor.detach() for name, tensor in self.model.state_dict().items()})
-            if files != self._loaded_files:  # the configuration is still the old one
-                content.append(self._loaded_files)
-        beyond = digest_beyond(self, ready, _OWN)
-        if beyond:
-            content.append(beyond)
-        return blake2b(content_key(content), digest_size=16, person=b"pretrained").hexdigest()
+        return pretrained_fingerprint(self, files, loaded)
+
+    def digest_files(self) -> tuple[list[tuple[str, str]], list[tuple[str, str]] | None]:
+        """Digests the model's files, which from now on have to stay as they are.
+
+        Returns:
+            Relative path and digest of each one, and of those that the weights were read from; None where they were
+            not read.
+
+        Raises:
+            ValueError: If the folder is no longer there.
+        """
+        self.collate_fn = None  # its files may have changed too
+        return self._files.digest(), self._files.loaded
 
     def get_trunk(self) -> Trunk | None:
         """Returns the embeddings and the frozen layers, where `trainable_layers` leaves such; else None."""
-        return None if self._partly is None else _PretrainedTrunk(self, self._partly)
-
-    def trunk_fingerprint(self, partly: PartlyTrained) -> str:
-        """Digests what the states below the trained layers depend on: the same before and after a training.
-
-        Args:
-            partly: The divided model.
-
-        Returns:
-            32 hexadecimal digits.
-
-        Raises:
-            TypeError: If something that a subclass adds cannot be hashed.
-        """
-        from quaterion_models.fingerprint import digest_beyond
-
-        ready = self._ready_made()
-        settings = {name: value for name, value in self.settings.items() if name not in _ABOVE_TRUNK}
-        versions = [_major(name) for name in self.DISTRIBUTIONS]
-        # Saved models have other files for the same frozen weights, so that these are digested themselves.
-        described = [
-            [(name, digest) for name, digest in files if not is_weights(name)]
-            for files in (self._digest_files(), self._loaded_files or [])
-        ]
-        content: list[Any] = ["trunk", ready.__name__, self.ALGORITHM, settings, str(self._device.dtype), versions]
-        content += [described[:1] if described[0] == described[1] else described, partly.split.lower, partly.digest()]
-        beyond = digest_beyond(self, ready, _OWN)
-        return blake2b(content_key([*content, beyond]), digest_size=16, person=b"trunk").hexdigest()
+        return None if self._partly is None else PretrainedTrunk(self, self._partly)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the model's files and the settings into a folder that needs no network to load.
@@ -479,65 +424,11 @@ class PretrainedEncoder(Encoder):
         return [name for name, one in self.named_parameters() if not one.requires_grad and ".lora_" not in name]
 
     def _read_frozen(self, dtype: torch.dtype) -> nn.Module:
-        files = self._files_now()
-        if self._digested_files is None:
-            self._check_unchanged(samples(self.folder, self.model_files(self.folder)) == self._found_files)
-        model = self.load_model(dtype)
-        self._check_unchanged(self._files_now() == files and self._digested_files in (None, files))
-        self._loaded_files = files
+        model = self._files.reading(lambda: self.load_model(dtype))
         self.__dict__["_frozen"] = model.eval().requires_grad_(False)
         self._placed = (torch.device("cpu"), dtype)
         return model
 
-    def _check_unchanged(self, unchanged: bool) -> None:
-        since = "the encoder was built" if self._digested_files is None else "the encoder's fingerprint was taken"
-        if not unchanged:
-            raise ValueError(
-                f"the files in {self.folder} have changed since {since}, so the weights would be those of another "
-                "model than its head and its cached vectors belong to. Build the encoder again, or call its "
-                "fingerprint() to go on with these files"
-            )
-
-    def _ready_made(self) -> type[Encoder]:
-        return next(cls for cls in type(self).__mro__ if cls.__module__.startswith(_OURS))
-
-    def _digest_files(self) -> list[tuple[str, str]]:
-        self._digested_files = files = self._files_now()
-        self.collate_fn = None  # its files may have changed too
-        return files
-
-    def _files_now(self) -> list[tuple[str, str]]:
-        check_there(self.folder)
-        return digests(self.folder, self.model_files(self.folder))
-
     def _weights_dtype(self) -> torch.dtype:
         dtype = self.settings["dtype"]
         return self._device.dtype if dtype is None else _PRECISIONS[dtype]
-
-
-class _PretrainedTrunk:
-    """The trunk of a pre-trained encoder."""
-
-    def __init__(self, encoder: PretrainedEncoder, partly: PartlyTrained) -> None:
-        self._encoder, self._partly = encoder, partly
-
-    @property
-    def width(self) -> int:
-        """Length of a token's state."""
-        return self._partly.width
-
-    def fingerprint(self) -> str:
-        """See `PretrainedEncoder.trunk_fingerprint`."""
-        return self._encoder.trunk_fingerprint(self._partly)
-
-    @torch.no_grad()
-    def __call__(self, batch: Any) -> RaggedStates:
-        """Computes the states of a batch's tokens."""
-        return self._partly.states(self._encoder.embed, batch)
-
-
-def _major(distribution: str) -> str:
-    try:
-        return importlib.metadata.version(distribution).partition(".")[0]
-    except importlib.metadata.PackageNotFoundError:
-        return ""
