@@ -31,6 +31,7 @@ def test_the_example_runs_and_warns_of_nothing(launcher, tmp_path):
     assert run.returncode == 0, run.stderr
     assert "MEMBER: 2/2" in run.stderr
     assert "Warning" not in run.stderr, run.stderr
+    assert run.stderr.count("Encoding (default)") == 1  # one bar shows what all have done
     encoder = CallableEncoder(
         lambda texts: [[0.0] * 26 for _ in texts], 26, version="1", name="several_devices:letters"
     )

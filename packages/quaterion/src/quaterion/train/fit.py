@@ -68,9 +68,8 @@ def fit(
 
     def prepare(ranks: Ranks) -> tuple[Any, list[Any]]:
         """Training and validation batches."""
-        source = _source(
-            trainable_model, trainer.strategy.root_device, show_progress=trainer.progress_bar_callback is not None
-        )
+        show_progress = trainer.progress_bar_callback is not None and ranks.rank == 0
+        source = _source(trainable_model, trainer.strategy.root_device, show_progress=show_progress)
         source.ranks = ranks
         drawn = {name: widened(loader, ranks) for name, loader in train_loaders.items()}
         drawn_val = {name: widened(loader, ranks) for name, loader in val_loaders.items()}
