@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+collect_ignore = ["programs"]  # run in the environments, not here
 PIP = ("-m", "pip", "--disable-pip-version-check", "--no-input", "--quiet")
 
 

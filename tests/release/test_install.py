@@ -38,7 +38,7 @@ def trained(quaterion, tmp_path_factory) -> Path:
             ["quaterion_runtime.serve."],
         ),
         ("models_alone", "quaterion_models", {"quaterion", "pytorch_lightning", "transformers", "onnx"}, []),
-        ("quaterion", "quaterion", {"transformers", "sentence_transformers", "jinja2"}, []),
+        ("quaterion", "quaterion", {"transformers", "sentence_transformers", "tensorboard"}, []),
     ],
 )
 def test_all_but_what_an_extra_brings_is_imported_without_extras(environment, package, absent, extras, request):

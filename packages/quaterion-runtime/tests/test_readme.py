@@ -27,5 +27,5 @@ def test_its_example_runs(golden, tmp_path, monkeypatch, capsys):
 @pytest.mark.skipif(not README.is_file(), reason="the tests of a wheel have no README beside them")
 def test_it_names_all_that_there_is():
     text = README.read_text()
-    missing = [name for name in quaterion_runtime.__all__ if name not in text]
+    missing = [name for name in quaterion_runtime.__all__ if name not in text and name != "__version__"]
     assert missing == []
