@@ -1,5 +1,4 @@
 import pytest
-import torch
 
 from quaterion.train.parameter_groups import parameter_groups
 from quaterion_models.encoders import SentenceTransformerEncoder
