@@ -13,6 +13,7 @@ RUNTIME := $(VENV)/runtime
 RELEASE := $(VENV)/release
 LOWEST := $(VENV)/lowest
 LOWEST_PIP := $(LOWEST)/bin/python -m pip --disable-pip-version-check --no-input
+DOCS := $(VENV)/docs
 CONSTRAINTS := $(VENV)/constraints.txt
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 PROJECTS := $(wildcard packages/*/pyproject.toml)
@@ -24,7 +25,7 @@ PYTEST := $(TEST_ENV) $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 8 --d
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-fast test-runtime check fmt api bench dist test-dist test-lowest version clean request
+.PHONY: help demo test test-fast test-runtime check fmt api bench docs dist test-dist test-lowest version clean request
 
 help: ## list the targets (the default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -57,6 +58,9 @@ api: $(STAMPS)/test ## write the public names of all distributions to packages/*
 bench: $(STAMPS)/test ## run the benchmarks and write their JSON to benchmarks/results (ARGS="losses")
 	@$(BIN)/python benchmarks/run.py $(ARGS)
 
+docs: $(STAMPS)/docs ## build the documentation's site into site/ (ARGS=--serve to read it while it is written)
+	@$(DOCS)/bin/python tools/site/build.py $(ARGS)
+
 dist: $(STAMPS)/release ## build wheels and sdists of all distributions into dist/
 	@rm -rf dist
 	@for project in packages/*/; do $(RELEASE)/bin/python -m build --quiet --no-isolation --outdir dist $$project || exit; done
@@ -72,8 +76,8 @@ version: ## print the version of all distributions (TO=1.1.0 sets it, TAG=v1.1.0
 	@$(PYTHON) scripts/version.py $(if $(TO),--to $(TO)) $(if $(TAG),--tag $(TAG))
 
 clean: ## remove .venv, caches and everything that was built
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis quaterion-demo lightning_logs dist
-	find packages benchmarks examples -name __pycache__ -prune -exec rm -rf {} +
+	rm -rf $(VENV) build site .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis quaterion-demo lightning_logs dist
+	find packages benchmarks examples tools -name __pycache__ -prune -exec rm -rf {} +
 
 # A venv is recognised by its interpreter, so one that was made by hand is used as it is.
 $(BIN)/python:
@@ -133,6 +137,14 @@ $(STAMPS)/lowest: $(PROJECTS)
 	$(LOWEST_PIP) install --constraint $(LOWEST)/oldest.txt --requirement $(LOWEST)/required.txt \
 	  pytest pytest-xdist hypothesis pandas polars scikit-learn httpx openai
 	$(LOWEST_PIP) install --no-deps $(addprefix -e ,$(wildcard packages/*/))
+	@touch $@
+
+# The site is made from the sources, which are not imported: an environment without torch.
+$(STAMPS)/docs: tools/site/requirements.txt
+	@mkdir -p $(STAMPS)
+	rm -rf $(DOCS)
+	$(PYTHON) -m venv $(DOCS)
+	$(DOCS)/bin/python -m pip --disable-pip-version-check --no-input install -r $<
 	@touch $@
 
 $(STAMPS)/demo: EXTRAS := demo

@@ -19,12 +19,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
+    parsed = make_parser().parse_args(arguments)
+    code: int = parsed.run(parsed)
+    return code
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The commands and their options."""
     parser = argparse.ArgumentParser(prog="quaterion-runtime", description="Runs models that Quaterion exported.")
     parser.add_argument("--version", action="version", version=f"quaterion-runtime {__version__}")
     command.add_parser(parser.add_subparsers(title="commands", required=True, metavar="COMMAND"))
-    parsed = parser.parse_args(arguments)
-    code: int = parsed.run(parsed)
-    return code
+    return parser
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ __all__ = ["BestF1", "best_f1", "binary_average_precision", "roc_auc"]
 class BestF1(NamedTuple):
     """The largest F1 that any threshold gives.
 
-    Args:
+    Attributes:
         f1: The F1, float64, a scalar or `[R]`.
         threshold: The similarity from which on pairs are taken to match, of the similarities' type.
     """

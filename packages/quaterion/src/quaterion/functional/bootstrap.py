@@ -13,7 +13,7 @@ __all__ = ["Interval", "bootstrap_mean", "bootstrap_statistic", "percentile_inte
 class Interval(NamedTuple):
     """A value and the interval it lies in.
 
-    Args:
+    Attributes:
         value: The estimate.
         low: Lower end.
         high: Upper end.

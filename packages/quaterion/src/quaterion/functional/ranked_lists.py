@@ -17,7 +17,7 @@ class RankedLists(NamedTuple):
     A *tie* is a maximal run of candidates of equal similarity; a candidate that equals no other is a tie of
     one.
 
-    Args:
+    Attributes:
         num_relevant: Relevant candidates, `[B]`.
         tie_size: Candidates in the tie that holds the position, `[B, K]`.
         tie_relevant: Relevant candidates in that tie, `[B, K]`.

@@ -30,7 +30,7 @@ STRIPE = 32
 class TopK(NamedTuple):
     """The nearest candidates of Q queries, nearest first.
 
-    Args:
+    Attributes:
         similarities: `[Q, k]`.
         rows: Row of each among the candidates, int64 `[Q, k]`.
     """

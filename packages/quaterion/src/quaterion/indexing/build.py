@@ -23,7 +23,7 @@ _SAVING_SHARE = 0.1
 class Counts(NamedTuple):
     """What was done.
 
-    Args:
+    Attributes:
         encoded: Objects that were encoded and added.
         changed: How many of them took the place of an object with their id and other content.
         present: Objects of the corpus that the index held already.

@@ -17,7 +17,7 @@ SHOWN = 3
 class Remark(NamedTuple):
     """Something about one row.
 
-    Args:
+    Attributes:
         kind: `"bad"` and `"empty"` rows were left out, and so were `"duplicate"` ones, which would find each other;
             only scored pairs may repeat. Rows in `"conflict"` with another row were kept, since nothing tells which of
             them is right.
