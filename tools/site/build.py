@@ -16,10 +16,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 import check
 import commands
 import reference
-import yaml
 from navigation import navigation
 from pages import Pages
 
@@ -32,6 +33,7 @@ SECOND = 1.0
 
 
 def main() -> int:
+    """Builds the site, or shows it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--serve", action="store_true", help="show the site, and build it again when a page changes")
     parser.add_argument("--port", type=int, default=8000, help="where to show it (8000)")

@@ -45,7 +45,9 @@ def problems(site: Path, names: Iterable[str]) -> list[str]:
     Returns:
         A sentence for each problem.
     """
-    pages = {path.relative_to(site).as_posix(): _Page(path.read_text(encoding="utf-8")) for path in site.rglob("*.html")}
+    pages = {
+        path.relative_to(site).as_posix(): _Page(path.read_text(encoding="utf-8")) for path in site.rglob("*.html")
+    }
     found = []
     for place, page in sorted(pages.items()):
         found += [f"{place} loads {what}, from another host." for what in page.loads if urlsplit(what).netloc]

@@ -18,7 +18,7 @@ def commands_page() -> str:
 def link_targets() -> dict[str, str]:
     """`quaterion tune` and the like, to their places on the page."""
     names = re.findall(r"^#{2,3} `(.+)`", commands_page(), flags=re.MULTILINE)
-    return {name: f"{PAGE}#{_anchor(name)}" for name in names}
+    return {name: f"{PAGE}#{_anchor(name)}" for name in names if " " in name}
 
 
 def _anchor(command: str) -> str:
@@ -68,7 +68,9 @@ def _parsed(parser: argparse.ArgumentParser, path: str) -> Iterator[str]:
     yield from _head(path, 3)
     yield from _paragraphs(parser.description or "")
     actions = [one for one in parser._actions if "--help" not in one.option_strings]  # noqa: SLF001
-    yield from _table("argument", [(f"`{one.dest.upper()}`", one.help or "") for one in actions if not one.option_strings])
+    yield from _table(
+        "argument", [(f"`{one.dest.upper()}`", one.help or "") for one in actions if not one.option_strings]
+    )
     yield from _table(
         "option",
         [

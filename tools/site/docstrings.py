@@ -1,4 +1,4 @@
-"""Lets the reference show the examples of docstrings as code: griffe knows the section as Examples, we write Example."""
+"""Lets the reference show examples as code: griffe knows their section as Examples, and the docstrings have Example."""
 
 import re
 from typing import Any
@@ -10,5 +10,6 @@ class ExampleSections(griffe.Extension):
     """Renames the section in each docstring that is read."""
 
     def on_object(self, *, obj: griffe.Object, **_: Any) -> None:
+        """Called for each object that griffe has read."""
         if obj.docstring:
             obj.docstring.value = re.sub(r"^Example:$", "Examples:", obj.docstring.value, flags=re.MULTILINE)

@@ -35,7 +35,9 @@ def _filled(entries: list[Any], places: set[str], left: list[str]) -> list[Any]:
     filled: list[Any] = []
     for entry in entries:
         if isinstance(entry, str):
-            filled += [place for place in left if fnmatchcase(place, entry)] if "*" in entry else [entry] * (entry in places)
+            filled += (
+                [place for place in left if fnmatchcase(place, entry)] if "*" in entry else [entry] * (entry in places)
+            )
             continue
         ((title, content),) = entry.items()
         if isinstance(content, str):

@@ -14,10 +14,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 DOCS = "docs/"
-LANGUAGES = {".py": "python", ".yml": "yaml", ".yaml": "yaml", ".toml": "toml", ".json": "json", ".txt": "text", "": "make"}
+LANGUAGES = {
+    ".py": "python",
+    ".yml": "yaml",
+    ".yaml": "yaml",
+    ".toml": "toml",
+    ".json": "json",
+    ".txt": "text",
+    "": "make",
+}
 _FENCE = re.compile(r"^ *(`{3,}|~{3,}).*?^ *\1 *$", re.DOTALL | re.MULTILINE)
 _LINK = re.compile(r"(\]\()([^)\s]+)(?=[)\s])|((?:src|srcset|href)=\")([^\"]+)(?=\")")
-_CODE_OR_LINK = re.compile(r"(!?\[(?:[^\[\]]|\[[^\]]*\])*\](?:\([^)]*\)|\[[^\]]*\]))|(<a .*?</a>)|(?<!`)`([^`\n]+)`(?!`)", re.DOTALL)
+_CODE_OR_LINK = re.compile(
+    r"(!?\[(?:[^\[\]]|\[[^\]]*\])*\](?:\([^)]*\)|\[[^\]]*\]))|(<a .*?</a>)|(?<!`)`([^`\n]+)`(?!`)", re.DOTALL
+)
 _HEADING = re.compile(r"^#+ .*$", re.MULTILINE)
 
 
@@ -106,16 +116,7 @@ def place_in_site(source: str) -> str:
 
 
 def outside_fences(text: str, change: Callable[[str], str]) -> str:
-    """Changes a page's text outside its code blocks.
-
-    Example:
-        >>> print(outside_fences("one\\n```\\none\\n```\\none", str.upper))
-        ONE
-        ```
-        one
-        ```
-        ONE
-    """
+    """Changes a page's text outside its code blocks, which begin and end with a line of ``` or ~~~."""
     parts, end = [], 0
     for fence in _FENCE.finditer(text):
         parts += [change(text[end : fence.start()]), fence[0]]

@@ -103,7 +103,8 @@ def module_page(module: PublicModule) -> str:
 def overview(modules: list[PublicModule]) -> str:
     """A table of all modules with the first sentence about each."""
     rows = [f"| [`{one.path}`]({one.path}.md) | {_first_paragraph(one.text)} |" for one in modules]
-    return "\n".join(["| module | what stands in it |", "|---|---|", *rows])
+    commands = "| [command lines](commands.md) | `quaterion` and `quaterion-runtime`, their commands and options. |"
+    return "\n".join(["| module | what stands in it |", "|---|---|", commands, *rows])
 
 
 def _first_paragraph(text: str) -> str:
@@ -125,7 +126,8 @@ def link_targets(modules: list[PublicModule]) -> dict[str, str]:
     pages = {f"{one.path}.{name}": one.page for one in modules for name in one.here}
     found: dict[str, set[str]] = {}
     for module in modules:
-        found.setdefault(module.path, set()).add(module.page)
+        if "." in module.path:  # `quaterion` alone may be the library, the package or the command
+            found.setdefault(module.path, set()).add(module.page)
         for name, home in module.exports.items():
             place = f"{pages[home]}#{home}"
             found.setdefault(f"{module.path}.{name}", set()).add(place)

@@ -1,9 +1,7 @@
 """The public client of OpenAI's interface."""
 
 import base64
-import re
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import openai
@@ -11,7 +9,6 @@ import pytest
 
 from quaterion_runtime import Model
 
-PAGE = Path(__file__).parents[4] / "docs" / "how-to" / "serving.md"
 TEXTS = ["a cat", "a kitten sleeps", "cat"]
 
 
@@ -63,13 +60,3 @@ def test_it_comes_back_when_the_queue_was_full(serve, golden):
     found = [one.data[0].embedding for one in replies]
     np.testing.assert_allclose(found, Model.load(golden / "text").encode(TEXTS), atol=1e-6)
     assert service.metrics()["requests_total{/v1/embeddings,429}"] >= 1
-
-
-@pytest.mark.skipif(not PAGE.is_file(), reason="the tests of a wheel have no docs beside them")
-def test_the_example_of_the_page_runs(serve, golden, capsys):
-    service = serve(golden / "text", "--name", "exported")
-    (block,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    names = {}
-    exec(compile(block.replace("http://127.0.0.1:8000", service.url), str(PAGE), "exec"), names)  # noqa: S102
-    names["client"].close()
-    assert capsys.readouterr().out == "4\n"
