@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from harness import machine
 from quaterion.dataset import (
     GroupSimilarityDataLoader,
     PairsSimilarityDataLoader,
@@ -109,7 +110,7 @@ def main() -> None:
     tune = [row for i, row in enumerate(train) if i not in held_out]
     validation = [train[i] for i in sorted(held_out)]
     names = arguments.losses or list(LOSSES)
-    about = {"torch": torch.__version__, "epochs": arguments.epochs, "seeds": arguments.seeds, "rates": list(RATES)}
+    about = {"machine": machine(), "epochs": arguments.epochs, "seeds": arguments.seeds, "rates": list(RATES)}
     results = [{"loss": "none (untouched encoder)", **scores(embeddings_of(None, test, arguments.cache), test)}]
     results += [row for row in measured_before(arguments.json, about) if row["loss"] in names]
     done = {row["loss"] for row in results}

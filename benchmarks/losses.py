@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from harness import status
+from harness import machine, status
 from quaterion import loss as losses
 from quaterion.batch import GroupTargets, PairTargets
 
@@ -36,7 +36,7 @@ def main() -> None:
     if arguments.one is not None:
         print(json.dumps(run_one(arguments.one, arguments.memory_batch, arguments.dim)))
         return
-    result: dict[str, object] = {"torch": torch.__version__, "threads": arguments.threads, "dim": arguments.dim}
+    result: dict[str, object] = {"machine": machine(), "dim": arguments.dim}
     if not arguments.skip_speed:
         result["speed"] = [
             measure_speed(name, size, arguments.dim, arguments.repeats)
