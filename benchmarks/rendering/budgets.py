@@ -22,7 +22,7 @@ class Bar(NamedTuple):
     source: str
     where: str | Callable[[Measured], float]
     bar: float
-    shown: str = "{:.2f} times the time"
+    shown: str = "{:.2f}× the time"
     at_least: bool = False
 
     def figure(self, measured: Measured) -> str:
@@ -55,7 +55,7 @@ def _fastest(measured: Measured) -> float:
     return min(row["seconds"] for row in measured["long"].values())
 
 
-_FASTER = "{:.1f} times as fast"
+_FASTER = "{:.1f}× as fast"
 _SENTENCE_TRANSFORMERS = "against `SentenceTransformer.encode`"
 BARS = [
     Bar("cached epoch against a bare loop, batch 1,024", "cache", "epochs/1024/ratio", 1.08),
@@ -90,12 +90,12 @@ BARS = [
 def budgets(results: Mapping[str, Measured]) -> list[str]:
     """The bars whose benchmarks have results, by name."""
     rows = [_row(bar, results[bar.source]) for bar in BARS if bar.source in results]
-    return table(["what", "bar", "measured", "", "by"], rows)
+    return table(["what", "bar", "measured", "", "benchmark"], rows)
 
 
 def _row(bar: Bar, measured: Measured) -> list[str]:
     figure, limit = bar.figure(measured), bar.shown.format(bar.bar)
-    value = float(figure.split()[0].replace(",", ""))
+    value = float(figure.split()[0].rstrip("×").replace(",", ""))
     met = value >= bar.bar if bar.at_least else value <= bar.bar
-    direction = "at least" if bar.at_least else "at most"
-    return [bar.what, f"{direction} {limit}", figure, "met" if met else "**missed**", f"`benchmarks/{bar.source}.py`"]
+    limit = f"{'≥' if bar.at_least else '≤'} {limit}"
+    return [bar.what, limit, figure, "met" if met else "**missed**", f"`{bar.source}`"]

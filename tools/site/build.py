@@ -56,7 +56,7 @@ def build() -> int:
             return 1
         shutil.rmtree(SITE, ignore_errors=True)
         shutil.move(STAGE / "html", SITE)
-        problems = check.problems(SITE, [f"{one.path}.{name}" for one in modules for name in one.here])
+        problems = check.problems(SITE, check.exported(SOURCES))
     for problem in problems:
         print(problem, file=sys.stderr)
     print(f"{SITE}: {len(problems)} problems." if problems else f"{SITE}/index.html")

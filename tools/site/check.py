@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import posixpath
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -35,12 +36,29 @@ class _Page(HTMLParser):
             self.loads.append(loaded)
 
 
-def problems(site: Path, names: Iterable[str]) -> list[str]:
+def exported(sources: Iterable[Path]) -> Iterator[tuple[str, str]]:
+    """What the packages export, read on its own way, so that what the reference overlooks is found.
+
+    Args:
+        sources: The folders in which the packages lie.
+
+    Yields:
+        A package, and a name of its `__all__`.
+    """
+    for folder in sources:
+        for path in sorted(folder.rglob("__init__.py")):
+            for node in ast.parse(path.read_text(encoding="utf-8")).body:
+                if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+                    package = ".".join(path.parent.relative_to(folder).parts)
+                    yield from ((package, name) for name in ast.literal_eval(node.value) if name != "__version__")
+
+
+def problems(site: Path, names: Iterable[tuple[str, str]]) -> list[str]:
     """Looks at the built site.
 
     Args:
         site: Its folder.
-        names: Dotted paths that the reference has to have a place for.
+        names: Packages with a name that each exports; it has to stand on the package's page, or be linked from there.
 
     Returns:
         A sentence for each problem.
@@ -60,8 +78,12 @@ def problems(site: Path, names: Iterable[str]) -> list[str]:
     for path in [*site.rglob("*.css"), *site.rglob("*.svg")]:
         if _IN_STYLES.search(path.read_text(encoding="utf-8")):
             found.append(f"{path.relative_to(site)} loads something from another host.")
-    documented = {one for place, page in pages.items() if place.startswith("reference/") for one in page.ids}
-    return found + [f"{name} is public and has no place in the reference." for name in names if name not in documented]
+    for package, name in names:
+        page = pages.get(f"reference/{package}.html")
+        linked = page is not None and any(link.endswith(f".{name}") for link in page.links)
+        if page is None or not (f"{package}.{name}" in page.ids or linked):
+            found.append(f"{package}.{name} is public and does not stand on the package's page of the reference.")
+    return found
 
 
 def _wrong(site: Path, pages: dict[str, _Page], place: str, link: str) -> list[str]:

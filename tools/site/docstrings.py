@@ -1,4 +1,4 @@
-"""Lets the reference show examples as code: griffe knows their section as Examples, and the docstrings have Example."""
+"""Lets the reference show docstrings as they are meant: examples as code, and names without the roles of Sphinx."""
 
 import re
 from typing import Any
@@ -6,10 +6,11 @@ from typing import Any
 import griffe
 
 
-class ExampleSections(griffe.Extension):
-    """Renames the section in each docstring that is read."""
+class HouseStyle(griffe.Extension):
+    """Rewrites each docstring that is read: griffe knows the section Example as Examples, and no :meth:`roles`."""
 
     def on_object(self, *, obj: griffe.Object, **_: Any) -> None:
         """Called for each object that griffe has read."""
         if obj.docstring:
-            obj.docstring.value = re.sub(r"^Example:$", "Examples:", obj.docstring.value, flags=re.MULTILINE)
+            text = re.sub(r"^Example:$", "Examples:", obj.docstring.value, flags=re.MULTILINE)
+            obj.docstring.value = re.sub(r":[a-z]+:`", "`", text)

@@ -24,7 +24,7 @@ LANGUAGES = {
     "": "make",
 }
 _FENCE = re.compile(r"^ *(`{3,}|~{3,}).*?^ *\1 *$", re.DOTALL | re.MULTILINE)
-_LINK = re.compile(r"(\]\()([^)\s]+)(?=[)\s])|((?:src|srcset|href)=\")([^\"]+)(?=\")")
+_LINK = re.compile(r"(?P<code>(?P<ticks>`+)[^`]+(?P=ticks))|(?P<before>\]\(|(?:src|srcset|href)=\")(?P<link>[^)\s\"]+)")
 _CODE_OR_LINK = re.compile(
     r"(!?\[(?:[^\[\]]|\[[^\]]*\])*\](?:\([^)]*\)|\[[^\]]*\]))|(<a .*?</a>)|(?<!`)`([^`\n]+)`(?!`)", re.DOTALL
 )
@@ -71,9 +71,9 @@ class Pages:
         leaves: list[str] = []
 
         def moved(match: re.Match[str]) -> str:
-            before, link = (match[1], match[2]) if match[2] else (match[3], match[4])
+            before, link = match["before"], match["link"] or ""
             path, mark, anchor = link.partition("#")
-            if not path or re.match(r"[a-z]+:", path):
+            if not path or re.match(r"[a-z]+:", path):  # code, a place on the page itself, another site
                 return match[0]
             linked = posixpath.normpath(posixpath.join(posixpath.dirname(source), path))
             if linked.startswith(DOCS) and linked.removeprefix(DOCS) in self.written:
