@@ -3,8 +3,8 @@
     python benchmarks/tables.py                              # every page, from benchmarks/results
     python benchmarks/tables.py --results FOLDER docs/how-to/losses.md
 
-A table stands between <!-- NAME: begin --> and <!-- NAME: end -->, and NAME.json fills it; `budgets` is filled from all
-that there are. What has no results stays as it is.
+A table stands between <!-- NAME: begin --> and <!-- NAME: end -->, and NAME.json fills it, or the results of several
+benchmarks: see rendering/digests.py. What has no results stays as it is.
 """
 
 import argparse
@@ -15,11 +15,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from rendering import quality, training, use
-from rendering.budgets import budgets
+from rendering.digests import DIGESTS
 from rendering.markdown import Measured, source
 
 ROOT = Path(__file__).resolve().parents[1]
-BLOCK = re.compile(r"<!-- (\w+): begin -->\n(.*?)<!-- \1: end -->", re.DOTALL)
+BLOCK = re.compile(r"<!-- ([\w-]+): begin -->\n(.*?)<!-- \1: end -->", re.DOTALL)
 TABLES: dict[str, Callable[[Measured], list[str]]] = {
     "cache": training.cache,
     "encode": use.encode,
@@ -38,6 +38,9 @@ TABLES: dict[str, Callable[[Measured], list[str]]] = {
     "serve": use.serve,
 }
 
+WORKED_OUT = {"scale"}
+"""Tables that a script prints, and that are put into their page by hand: a test compares them."""
+
 
 def filled(text: str, results: dict[str, Measured]) -> str:
     """The text of a page with its tables filled.
@@ -55,19 +58,23 @@ def filled(text: str, results: dict[str, Measured]) -> str:
 
     def block(match: re.Match[str]) -> str:
         name, before = match[1], match[2].strip()
-        if name not in {*TABLES, "budgets", "scale"}:
-            raise KeyError(f"no table is called {name!r}; there are: {', '.join(TABLES)}, budgets, scale.")
-        if name == "budgets":
-            content = "\n".join(budgets(results))
-        elif name == "scale":  # worked out, not measured: the script prints it
-            return match[0]
-        elif name in results:
-            content = "\n".join([source(name, results[name]), "", *TABLES[name](results[name])])
-        else:
-            content = before or f'`make bench ARGS="{name}"` measures it; there are no results yet.'
+        lines = _lines(name, results)
+        content = "\n".join(lines) if lines else before or f'`make bench ARGS="{name}"` measures it; no results yet.'
         return f"<!-- {name}: begin -->\n{content}\n<!-- {name}: end -->"
 
     return BLOCK.sub(block, text)
+
+
+def _lines(name: str, results: dict[str, Measured]) -> list[str]:
+    """What fills a table; nothing where results are missing."""
+    if name in DIGESTS:
+        digest = DIGESTS[name]
+        return digest.write(results) if digest.sources <= set(results) else []
+    if name in TABLES:
+        return [source(name, results[name]), "", *TABLES[name](results[name])] if name in results else []
+    if name in WORKED_OUT:
+        return []
+    raise KeyError(f"no table is called {name!r}; there are: {', '.join([*TABLES, *DIGESTS])}.")
 
 
 def main() -> None:
@@ -82,7 +89,7 @@ def main() -> None:
         if after != before:
             page.write_text(after, encoding="utf-8")
             print(f"filled {page}")
-        missing = {match[1] for match in BLOCK.finditer(after)} - {*results, "budgets", "scale"}
+        missing = {match[1] for match in BLOCK.finditer(after) if match[1] in TABLES} - set(results)
         if missing:
             print(f"{page}: no results of {', '.join(sorted(missing))}", file=sys.stderr)
 
