@@ -59,7 +59,7 @@ bench: $(STAMPS)/test ## run the benchmarks and write their JSON to benchmarks/r
 	@$(BIN)/python benchmarks/run.py $(ARGS)
 
 docs: $(STAMPS)/docs ## build the documentation's site into site/ (ARGS=--serve to read it while it is written)
-	@$(DOCS)/bin/python tools/site/build.py $(ARGS)
+	@$(DOCS)/bin/python scripts/site/build.py $(ARGS)
 
 dist: $(STAMPS)/release ## build wheels and sdists of all distributions into dist/
 	@rm -rf dist
@@ -77,7 +77,7 @@ version: ## print the version of all distributions (TO=1.1.0 sets it, TAG=v1.1.0
 
 clean: ## remove .venv, caches and everything that was built
 	rm -rf $(VENV) build site .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis quaterion-demo lightning_logs dist
-	find packages benchmarks examples tools -name __pycache__ -prune -exec rm -rf {} +
+	find packages benchmarks examples scripts -name __pycache__ -prune -exec rm -rf {} +
 
 # A venv is recognised by its interpreter, so one that was made by hand is used as it is.
 $(BIN)/python:
@@ -140,7 +140,7 @@ $(STAMPS)/lowest: $(PROJECTS)
 	@touch $@
 
 # The site is made from the sources, which are not imported: an environment without torch.
-$(STAMPS)/docs: tools/site/requirements.txt
+$(STAMPS)/docs: scripts/site/requirements.txt
 	@mkdir -p $(STAMPS)
 	rm -rf $(DOCS)
 	$(PYTHON) -m venv $(DOCS)

@@ -6,7 +6,7 @@ import pytest
 
 from page_blocks import ROOT
 
-sys.path.insert(0, str(ROOT / "tools" / "site"))
+sys.path.insert(0, str(ROOT / "scripts" / "site"))
 import check
 import commands
 import navigation
