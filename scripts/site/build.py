@@ -49,7 +49,7 @@ def build() -> int:
     modules = reference.read_modules(SOURCES)
     problems = stage(modules)
     if not problems:
-        command = [sys.executable, "-m", "zensical", "build", "--strict", "--clean", "-f", STAGE / "mkdocs.yml"]
+        command = [sys.executable, "-m", "zensical", "build", "--strict", "--clean", "-f", str(STAGE / "mkdocs.yml")]
         done = subprocess.run(command, cwd=ROOT, check=False, stderr=subprocess.PIPE, encoding="utf-8")
         if done.returncode or "griffe: " in done.stderr:  # of docstrings it only tells
             print(done.stderr, file=sys.stderr)
@@ -89,7 +89,7 @@ def stage(modules: list[reference.PublicModule]) -> list[str]:
     settings["nav"], unplaced = navigation(settings["nav"], list(pages.written))
     settings |= {"docs_dir": "docs", "site_dir": "html"}
     (STAGE / "mkdocs.yml").write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
-    return pages.problems + [f"docs/{place} has no place in the navigation of mkdocs.yml." for place in unplaced]
+    return [*pages.problems, *(f"docs/{place} has no place in the navigation of mkdocs.yml." for place in unplaced)]
 
 
 def serve(port: int) -> int:

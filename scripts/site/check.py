@@ -79,9 +79,9 @@ def problems(site: Path, names: Iterable[tuple[str, str]]) -> list[str]:
         if _IN_STYLES.search(path.read_text(encoding="utf-8")):
             found.append(f"{path.relative_to(site)} loads something from another host.")
     for package, name in names:
-        page = pages.get(f"reference/{package}.html")
-        linked = page is not None and any(link.endswith(f".{name}") for link in page.links)
-        if page is None or not (f"{package}.{name}" in page.ids or linked):
+        reference = pages.get(f"reference/{package}.html")
+        linked = reference is not None and any(link.endswith(f".{name}") for link in reference.links)
+        if reference is None or not (f"{package}.{name}" in reference.ids or linked):
             found.append(f"{package}.{name} is public and does not stand on the package's page of the reference.")
     return found
 

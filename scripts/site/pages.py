@@ -11,6 +11,7 @@ import posixpath
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 DOCS = "docs/"
@@ -98,7 +99,7 @@ class Pages:
         """
         for place, text in self.written.items():
             if place.endswith(".md") and not place.startswith("reference/"):
-                self.written[place] = outside_fences(text, lambda prose, place=place: _linked(prose, place, targets))
+                self.written[place] = outside_fences(text, partial(_linked, place=place, targets=targets))
 
 
 def place_in_site(source: str) -> str:
