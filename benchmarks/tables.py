@@ -36,6 +36,7 @@ TABLES: dict[str, Callable[[Measured], list[str]]] = {
     "quality": quality.quality,
     "search": use.search,
     "serve": use.serve,
+    "trunk": training.trunk,
 }
 
 WORKED_OUT = {"scale"}
