@@ -102,7 +102,7 @@ def trunk(measured: Measured) -> list[str]:
         for name, value in seconds.items()
     )
     what = (
-        f"Seconds of an epoch of {measured['timed_texts']} texts of BANKING77, all kinds in turns; accuracy, in percent, "
+        f"Seconds of an epoch of {measured['timed_texts']} texts of BANKING77, all kinds in turns; accuracy in percent "
         f"of the nearest training example after {measured['epochs']} epochs over all {measured['texts']:,} texts:"
     )
     head = ["layers trained", "seconds an epoch", "times as fast as the whole model", "accuracy"]
