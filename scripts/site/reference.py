@@ -10,6 +10,7 @@ import griffe
 # Modules that users import from though no package exports their names.
 MODULES = (
     "quaterion.distances",
+    "quaterion_models.content_key",
     "quaterion_models.encoders.extras.fasttext_encoder",
     "quaterion_models.saving.convert",
     "quaterion_models.saving.model_card",
