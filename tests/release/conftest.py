@@ -48,8 +48,8 @@ class Environment:
         return done.stdout
 
     def install(self, *what: str | Path) -> None:
-        """Installs packages with pip."""
-        self.python(*PIP, "install", *what)
+        """Installs packages with pip, which leaves compiling to the imports: most modules are never imported."""
+        self.python(*PIP, "install", "--no-compile", *what)
 
 
 @pytest.fixture(scope="session")
