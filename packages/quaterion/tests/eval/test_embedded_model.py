@@ -61,6 +61,7 @@ def test_embeddings_are_the_models_own_on_both_sides(model: SimilarityModel) -> 
         assert torch.allclose(found, getattr(model, encode)(objects, to_numpy=False), atol=1e-5)
     assert not torch.allclose(*(getattr(embedded, name)(objects, 4, False) for name in ("encode_query", encode)))
     assert embedded.encode_query(objects).shape == (4, model.output_size)
+    assert (embedded.encode(objects) == embedded.encode_query(objects)).all()
 
 
 def test_an_encoder_that_prepares_the_sides_differently_gives_each_side_its_own() -> None:

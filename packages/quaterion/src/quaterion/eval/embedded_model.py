@@ -65,7 +65,7 @@ def embedded_model(
         >>> model = SimilarityModel(Lengths(), EmptyHead(1))
         >>> embedded = embedded_model(model, [SimilarityGroupSample("one", 1), SimilarityGroupSample("three", 1)])
         encodes 2
-        >>> embedded.encode_query(["three", "one"])
+        >>> embedded.encode(["three", "one"])
         array([[5.],
                [3.]], dtype=float32)
     """
@@ -91,17 +91,32 @@ class EmbeddedModel:
     Args:
         model: The model.
         stores: Vectors of all objects, by encoder.
+
+    Attributes:
+        model: The model.
+        two_sided: Whether queries and documents are embedded differently.
     """
 
     def __init__(self, model: SimilarityModel, stores: dict[str, EmbeddingStore]) -> None:
+        self.model = model
         self.two_sided = model.two_sided
-        self._model, self._stores = model, stores
+        self._stores = stores
         self._collate = model.get_collate_fn()
 
     @property
     def head(self) -> EncoderHead | None:
         """The model's head."""
-        return self._model.head
+        return self.model.head
+
+    def encode(self, inputs: Sequence[Any], batch_size: int = 32, to_numpy: bool = True) -> Any:
+        """Embeddings `[n, D]`; of a two-sided model those of queries, as `SimilarityModel.encode` gives.
+
+        Args:
+            inputs: Objects of the samples.
+            batch_size: Objects at a time.
+            to_numpy: Whether to give an array.
+        """
+        return self._embed(inputs, batch_size, to_numpy, "query")
 
     def encode_query(self, inputs: Sequence[Any], batch_size: int = 32, to_numpy: bool = True) -> Any:
         """Embeddings `[n, D]` of queries.
@@ -130,12 +145,12 @@ class EmbeddedModel:
             objects = inputs[start : start + batch_size]
             sides = [side] * len(objects) if self.two_sided else None
             vectors = {key: self._vectors(key, objects, sides) for key in self._stores}
-            parts.append(self._model.embed(vectors, self._collate.meta(objects, sides)).float().cpu())
+            parts.append(self.model.embed(vectors, self._collate.meta(objects, sides)).float().cpu())
         embeddings = torch.cat(parts)
         return embeddings.numpy() if to_numpy else embeddings
 
     def _vectors(self, key: str, objects: Sequence[Any], sides: list[str] | None) -> Tensor:
-        encoder = self._model.encoders[key]
+        encoder = self.model.encoders[key]
         objects = prepared(objects, sides, self._collate.side_fns.get(key))
         keys = np.frombuffer(b"".join(map(encoder.cache_key, objects)), dtype=np.uint8).reshape(-1, 16)
-        return self._stores[key].vectors_of(keys).to(self._model.device, torch.float32)
+        return self._stores[key].vectors_of(keys).to(self.model.device, torch.float32)
