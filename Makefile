@@ -152,6 +152,9 @@ $(STAMPS)/docs: scripts/site/requirements.txt
 $(STAMPS)/demo: EXTRAS := demo
 $(STAMPS)/test: EXTRAS := demo,test
 $(STAMPS)/test: ALSO := -e "packages/quaterion-runtime[test]"
+# Public data that a guide's program reads out of a package; the package's own needs are many, and none of them is used.
+$(STAMPS)/test: DATA := autofj==0.0.6
 $(STAMPS)/demo $(STAMPS)/test: $(CONSTRAINTS) $(PROJECTS)
 	$(INSTALL)
+	$(if $(DATA),$(PIP) install --no-deps $(DATA))
 	@touch $(STAMPS)/demo $@

@@ -57,6 +57,8 @@ class Scores(NamedTuple):
 
     similarities: Arrays
     threshold: float
+    right: np.ndarray
+    """Whether a test question of a known intent is taken for one of its own intent."""
 
 
 class Intents(TrainableModel):
@@ -125,27 +127,33 @@ def nearest_example(model: SimilarityModel, parts: Mapping[str, Samples], argume
     classifier = Classifier.from_embeddings(model, vectors["examples"], labels(parts["examples"]))
     found = calibrate_threshold(classifier, vectors["validation"], labels(parts["validation"]), keep=arguments.keep)
     similarities = {name: classifier.nearest_similarities(part).numpy() for name, part in vectors.items()}
-    return Scores(similarities, found.threshold)
+    # With a threshold the label of what is none of the known intents is None.
+    predictions = classifier.replace(threshold=found.threshold).classify_embeddings(vectors["known"])
+    right = [one.label == label for one, label in zip(predictions, labels(parts["known"]), strict=True)]
+    return Scores(similarities, found.threshold, np.array(right))
 
 
-def mahalanobis(vectors: Arrays, intents: list[str], keep: float) -> Scores:
+def mahalanobis(vectors: Arrays, parts: Mapping[str, Samples], keep: float) -> Scores:
     """Minus the Mahalanobis distance to the nearest intent's mean, with one covariance for all intents."""
-    _, numbers = np.unique(intents, return_inverse=True)
-    means = np.stack([vectors["examples"][numbers == number].mean(axis=0) for number in range(numbers.max() + 1)])
+    intents, numbers = np.unique(labels(parts["examples"]), return_inverse=True)
+    means = np.stack([vectors["examples"][numbers == number].mean(axis=0) for number in range(len(intents))])
     shared = LedoitWolf(assume_centered=True).fit(vectors["examples"] - means[numbers])
     root = np.linalg.cholesky(shared.precision_)
-    return keeping({name: -cdist(part @ root, means @ root).min(axis=1) for name, part in vectors.items()}, keep)
+    return keeping({name: -cdist(part @ root, means @ root) for name, part in vectors.items()}, intents, parts, keep)
 
 
-def regression(vectors: Arrays, intents: list[str], keep: float) -> Scores:
+def regression(vectors: Arrays, parts: Mapping[str, Samples], keep: float) -> Scores:
     """The highest probability that logistic regression gives to a known intent."""
-    fitted = LogisticRegression(C=10, max_iter=1000).fit(vectors["examples"], intents)
-    return keeping({name: fitted.predict_proba(part).max(axis=1) for name, part in vectors.items()}, keep)
+    fitted = LogisticRegression(C=10, max_iter=1000).fit(vectors["examples"], labels(parts["examples"]))
+    return keeping({name: fitted.predict_proba(part) for name, part in vectors.items()}, fitted.classes_, parts, keep)
 
 
-def keeping(similarities: Arrays, keep: float) -> Scores:
-    """The threshold that keeps this share of the questions for validation."""
-    return Scores(similarities, float(np.quantile(similarities["validation"], 1 - keep, method="lower")))
+def keeping(scores: Arrays, intents: np.ndarray, parts: Mapping[str, Samples], keep: float) -> Scores:
+    """The best of each question's scores for the intents, and the threshold that keeps enough of the known ones."""
+    best = {name: part.max(axis=1) for name, part in scores.items()}
+    threshold = float(np.quantile(best["validation"], 1 - keep, method="lower"))
+    own = intents[scores["known"].argmax(axis=1)] == labels(parts["known"])
+    return Scores(best, threshold, own & (best["known"] >= threshold))
 
 
 def measure(scores: Scores, outside: str) -> dict[str, float]:
@@ -156,6 +164,7 @@ def measure(scores: Scores, outside: str) -> dict[str, float]:
         "auroc": float(roc_auc_score(is_known, np.concatenate([known, others]))),
         "detected": float((others < scores.threshold).mean()),
         "false_alarms": float((known < scores.threshold).mean()),
+        "answered": float(scores.right.mean()),
     }
 
 
@@ -163,12 +172,11 @@ def one_draw(parts: Mapping[str, Samples], arguments: argparse.Namespace, seed: 
     model = train(parts["examples"], arguments, seed).model
     untouched = without_head(model)
     vectors = {name: part.numpy() for name, part in embeddings(untouched, parts, arguments.cache).items()}
-    intents = labels(parts["examples"])
     return {
         "head": nearest_example(model, parts, arguments),
         "untouched": nearest_example(untouched, parts, arguments),
-        "mahalanobis": mahalanobis(vectors, intents, arguments.keep),
-        "regression": regression(vectors, intents, arguments.keep),
+        "mahalanobis": mahalanobis(vectors, parts, arguments.keep),
+        "regression": regression(vectors, parts, arguments.keep),
     }
 
 
@@ -217,8 +225,8 @@ def table(figures: dict[str, Any]) -> str:
         "AUROC": ("hidden", "auroc"),
         "hidden intents found": ("hidden", "detected"),
         "false alarms": ("hidden", "false_alarms"),
-        "AUROC, elsewhere": ("elsewhere", "auroc"),
-        "found": ("elsewhere", "detected"),
+        "known ones answered rightly": ("hidden", "answered"),
+        "texts from elsewhere found": ("elsewhere", "detected"),
     }
     lines = ["| | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
     for method, name in figures["methods"].items():
@@ -245,7 +253,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--cache", type=Path, help="folder that keeps the encoder's vectors between runs")
     parser.add_argument("--hidden", type=int, default=17, help="how many intents are hidden")
     parser.add_argument("--keep", type=float, default=0.95, help="share of known questions that the threshold keeps")
-    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--seeds", type=int, default=5, help="draws of hidden intents")
     parser.add_argument("--intents", type=int, help="take that many intents only, for a quick run")
     parser.add_argument("--per-intent", type=int, help="take that many questions of each only, for a quick run")
