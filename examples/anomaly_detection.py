@@ -121,12 +121,17 @@ def embeddings(model: SimilarityModel, parts: Mapping[str, Samples], cache: Path
     return {name: embedded.encode([sample.obj for sample in part], to_numpy=False) for name, part in parts.items()}
 
 
+def asked(vectors: Mapping[str, Any]) -> dict[str, Any]:
+    """All parts but the examples."""
+    return {name: part for name, part in vectors.items() if name != "examples"}
+
+
 def nearest_example(model: SimilarityModel, parts: Mapping[str, Samples], arguments: argparse.Namespace) -> Scores:
     """How similar each question is to the nearest example, and the threshold that keeps enough of the known ones."""
     vectors = embeddings(model, parts, arguments.cache)
     classifier = Classifier.from_embeddings(model, vectors["examples"], labels(parts["examples"]))
     found = calibrate_threshold(classifier, vectors["validation"], labels(parts["validation"]), keep=arguments.keep)
-    similarities = {name: classifier.nearest_similarities(part).numpy() for name, part in vectors.items()}
+    similarities = {name: classifier.nearest_similarities(part).numpy() for name, part in asked(vectors).items()}
     # With a threshold the label of what is none of the known intents is None.
     predictions = classifier.replace(threshold=found.threshold).classify_embeddings(vectors["known"])
     right = [one.label == label for one, label in zip(predictions, labels(parts["known"]), strict=True)]
@@ -139,13 +144,15 @@ def mahalanobis(vectors: Arrays, parts: Mapping[str, Samples], keep: float) -> S
     means = np.stack([vectors["examples"][numbers == number].mean(axis=0) for number in range(len(intents))])
     shared = LedoitWolf(assume_centered=True).fit(vectors["examples"] - means[numbers])
     root = np.linalg.cholesky(shared.precision_)
-    return keeping({name: -cdist(part @ root, means @ root) for name, part in vectors.items()}, intents, parts, keep)
+    scores = {name: -cdist(part @ root, means @ root) for name, part in asked(vectors).items()}
+    return keeping(scores, intents, parts, keep)
 
 
 def regression(vectors: Arrays, parts: Mapping[str, Samples], keep: float) -> Scores:
     """The highest probability that logistic regression gives to a known intent."""
     fitted = LogisticRegression(C=10, max_iter=1000).fit(vectors["examples"], labels(parts["examples"]))
-    return keeping({name: fitted.predict_proba(part) for name, part in vectors.items()}, fitted.classes_, parts, keep)
+    scores = {name: fitted.predict_proba(part) for name, part in asked(vectors).items()}
+    return keeping(scores, fitted.classes_, parts, keep)
 
 
 def keeping(scores: Arrays, intents: np.ndarray, parts: Mapping[str, Samples], keep: float) -> Scores:
@@ -254,7 +261,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--hidden", type=int, default=17, help="how many intents are hidden")
     parser.add_argument("--keep", type=float, default=0.95, help="share of known questions that the threshold keeps")
     parser.add_argument("--epochs", type=int, default=8)
-    parser.add_argument("--seeds", type=int, default=5, help="draws of hidden intents")
+    parser.add_argument("--seeds", type=int, default=3, help="draws of hidden intents")
     parser.add_argument("--intents", type=int, help="take that many intents only, for a quick run")
     parser.add_argument("--per-intent", type=int, help="take that many questions of each only, for a quick run")
     parser.add_argument("--json", type=Path, help="write the figures to this file")

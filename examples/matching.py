@@ -16,7 +16,7 @@ import os
 import platform
 import random
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any, NamedTuple
@@ -33,7 +33,7 @@ from quaterion.loss import MultipleNegativesRankingLoss
 from quaterion.train.cache import CacheConfig
 from quaterion_models import SimilarityModel
 from quaterion_models.encoders import CallableEncoder, SentenceTransformerEncoder
-from quaterion_models.heads import EmptyHead, SkipConnectionHead
+from quaterion_models.heads import SkipConnectionHead
 from quaterion_models.predict import Matcher, calibrate_matcher
 
 KINDS = ("GovernmentAgency", "Hospital", "Museum", "PoliticalParty", "SportsLeague")
@@ -128,25 +128,26 @@ def train(pairs: list[SimilarityPairSample], arguments: argparse.Namespace, seed
 
 
 class Found(NamedTuple):
-    """The most similar name of the catalogue for each of some newer names."""
+    """What is most similar to a name in the catalogue."""
 
-    candidates: list[str]
-    similarities: np.ndarray
+    candidate: str
+    similarity: float
 
 
-def search(model: SimilarityModel, names: list[str], catalogue: list[str], cache: Path) -> Found:
+def search(model: SimilarityModel, names: list[str], catalogue: list[str], cache: Path) -> list[Found]:
     samples = [SimilarityGroupSample(name, name) for name in [*names, *catalogue]]
     embedded = embedded_model(model, samples, cache=cache)
     vectors, searched = (embedded.encode(some, to_numpy=False) for some in (names, catalogue))
-    matches = list(Matcher(model, threshold=-1.0).match_embeddings(vectors, searched, top=1))
-    return Found([catalogue[match.right_index] for match in matches], np.array([match.similarity for match in matches]))
+    matches = Matcher(model, threshold=-1.0).match_embeddings(vectors, searched, top=1)
+    return [Found(catalogue[match.right_index], match.similarity) for match in matches]
 
 
-def search_n_grams(names: list[str], catalogue: list[str]) -> Found:
+def search_n_grams(names: list[str], catalogue: list[str]) -> list[Found]:
     vectorizer = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 4), sublinear_tf=True).fit(catalogue)
     similarities = vectorizer.transform(names) @ vectorizer.transform(catalogue).T
     places = np.asarray(similarities.argmax(axis=1)).ravel()
-    return Found([catalogue[place] for place in places], similarities.max(axis=1).toarray().ravel())
+    best = similarities.max(axis=1).toarray().ravel()
+    return [Found(catalogue[place], float(similarity)) for place, similarity in zip(places, best, strict=True)]
 
 
 class Judged(NamedTuple):
@@ -161,12 +162,14 @@ class Judged(NamedTuple):
     """And how many of the matches that are there that is."""
 
 
-def judge(names: list[str], found: Found, older: dict[str, str], catalogue: list[str]) -> Judged:
-    order = np.argsort(-found.similarities, kind="stable")
-    right = np.array([older[names[place]] == found.candidates[place] for place in order])
-    there = sum(older[name] in set(catalogue) for name in names)
-    hits = right.cumsum()
-    return Judged(found.similarities[order], right, hits / np.arange(1, len(hits) + 1), hits / there)
+def judge(names: list[str], found: list[Found], older: dict[str, str], catalogue: list[str]) -> Judged:
+    similarities = np.array([one.similarity for one in found])
+    right = np.array([one.candidate == older[name] for one, name in zip(found, names, strict=True)])
+    order = np.argsort(-similarities, kind="stable")
+    known = set(catalogue)
+    there = sum(older[name] in known for name in names)
+    hits = right[order].cumsum()
+    return Judged(similarities[order], right[order], hits / np.arange(1, len(hits) + 1), hits / there)
 
 
 def measure(validation: Judged, test: Judged, precision: float) -> dict[str, float]:
@@ -182,25 +185,22 @@ def measure(validation: Judged, test: Judged, precision: float) -> dict[str, flo
 
 
 def one_draw(catalogue: list[str], older: dict[str, str], arguments: argparse.Namespace, seed: int) -> dict[str, Any]:
+    """What each method finds for the names for validation and for those for the test."""
     parts = split(catalogue, older, seed)
     pairs = [SimilarityPairSample(name, older[name], subgroup=older[name]) for name in parts.train]
     head = train(pairs, arguments, seed).model
-    meaning = SimilarityModel({"meaning": head.encoders["meaning"]}, EmptyHead(head.encoders["meaning"].embedding_size))
-
-    def judged(search_for: Callable[[list[str]], Found]) -> tuple[Judged, Judged]:
-        validation, test = (
-            judge(names, search_for(names), older, parts.catalogue) for names in (parts.validation, parts.test)
-        )
-        return validation, test
-
-    def by(model: SimilarityModel) -> Callable[[list[str]], Found]:
-        return lambda names: search(model, names, parts.catalogue, arguments.cache)
-
+    meaning = without_head(SimilarityModel(head.encoders["meaning"], head=None))
+    names = [*parts.validation, *parts.test]
+    models = {"meaning": meaning, "both": without_head(head), "head": head}
+    found = {"n-grams": search_n_grams(names, parts.catalogue)}
+    found |= {method: search(model, names, parts.catalogue, arguments.cache) for method, model in models.items()}
+    middle = len(parts.validation)
     return {
-        "n-grams": judged(lambda names: search_n_grams(names, parts.catalogue)),
-        "meaning": judged(by(meaning)),
-        "both": judged(by(without_head(head))),
-        "head": judged(by(head)),
+        method: (
+            judge(parts.validation, results[:middle], older, parts.catalogue),
+            judge(parts.test, results[middle:], older, parts.catalogue),
+        )
+        for method, results in found.items()
     }
 
 
@@ -244,7 +244,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--cache", type=Path, help="folder that keeps the encoders' vectors between runs")
     parser.add_argument("--precision", type=float, default=0.95, help="what the threshold is calibrated for")
     parser.add_argument("--epochs", type=int, default=30)
-    parser.add_argument("--seeds", type=int, default=5, help="draws of what is trained on, validated and tested")
+    parser.add_argument("--seeds", type=int, default=3, help="draws of what is trained on, validated and tested")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     arguments = parser.parse_args(words)
     if arguments.data_dir is None:

@@ -1,4 +1,4 @@
-"""The guide to extreme classification: its program runs on some of the data, and its page shows what it has measured."""
+"""The guide to extreme classification: its program runs on some of the data, its page shows what it has measured."""
 
 import importlib.util
 import json

@@ -6,7 +6,6 @@ import re
 from pathlib import Path
 from types import ModuleType
 
-import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parents[4]
@@ -50,7 +49,8 @@ def test_no_two_parts_share_a_name_and_a_third_of_what_is_looked_for_is_not_ther
 
 def test_precision_and_recall_count_names_whose_match_is_missing(program: ModuleType) -> None:
     older = {"a": "A", "b": "B", "c": "C"}
-    found = program.Found(["A", "A", "C"], np.array([0.5, 0.9, 0.7]))  # b's match is not in the catalogue
+    # b's match is not in the catalogue.
+    found = [program.Found("A", 0.5), program.Found("A", 0.9), program.Found("C", 0.7)]
     judged = program.judge(["a", "b", "c"], found, older, ["A", "C", "D"])
     assert judged.similarities.tolist() == [0.9, 0.7, 0.5]
     assert judged.precision.tolist() == pytest.approx([0, 1 / 2, 2 / 3])
