@@ -17,6 +17,7 @@ import os
 import platform
 import random
 import tempfile
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import mean, stdev
@@ -188,7 +189,7 @@ def one_draw(parts: Mapping[str, Samples], arguments: argparse.Namespace, seed: 
 
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
-    training, test = few(arguments, "train.csv"), few(arguments, "test.csv")
+    training, test = read(arguments, "train.csv"), read(arguments, "test.csv")
     elsewhere = {}
     if arguments.elsewhere is not None:
         with arguments.elsewhere.open(newline="", encoding="utf-8") as file:
@@ -207,17 +208,16 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     return {"methods": METHODS, "rows": rows, "histograms": histograms}
 
 
-def few(arguments: argparse.Namespace, file: str) -> Samples:
-    """The samples of a file, or of some intents some."""
+def read(arguments: argparse.Namespace, file: str) -> Samples:
     samples = read_samples(arguments.data_dir / file, text="text", group="category")
     intents = sorted({sample.group for sample in samples})[: arguments.intents]
-    counts = dict.fromkeys(intents, 0)
-    taken = []
+    taken = Counter[str]()
+    found = []
     for sample in samples:
-        if sample.group in counts and counts[sample.group] != arguments.per_intent:
-            counts[sample.group] += 1
-            taken.append(sample)
-    return taken
+        taken[sample.group] += 1
+        if sample.group in intents and (arguments.per_intent is None or taken[sample.group] <= arguments.per_intent):
+            found.append(sample)
+    return found
 
 
 def histogram(scores: Scores) -> dict[str, Any]:
