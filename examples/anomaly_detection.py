@@ -249,7 +249,7 @@ def spread(values: Sequence[float], *, percent: bool) -> str:
     if not values:
         return ""
     deviation = stdev(values) if len(values) > 1 else 0.0
-    return f"{mean(values):.1%} ± {100 * deviation:.1f}" if percent else f"{mean(values):.3f} ± {deviation:.3f}"
+    return f"{100 * mean(values):.1f} ± {100 * deviation:.1f} %" if percent else f"{mean(values):.3f} ± {deviation:.3f}"
 
 
 def main(words: Sequence[str] | None = None) -> None:

@@ -197,7 +197,7 @@ def table(figures: dict[str, Any], shots: int) -> str:
 
 def spread(values: Sequence[float]) -> str:
     deviation = stdev(values) if len(values) > 1 else 0.0
-    return f"{mean(values):.1%} ± {100 * deviation:.1f}"
+    return f"{100 * mean(values):.1f} ± {100 * deviation:.1f} %"
 
 
 def main(words: Sequence[str] | None = None) -> None:
