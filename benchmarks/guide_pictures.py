@@ -20,7 +20,14 @@ STYLE = {
     "background": "white",
     "font": "Helvetica, Arial, sans-serif",
     "axis": {"labelFontSize": 11, "titleFontSize": 12, "titleFontWeight": "normal", "gridColor": "#e6e6e6"},
-    "legend": {"labelFontSize": 12, "labelLimit": 400, "orient": "bottom", "direction": "vertical", "title": None},
+    "legend": {
+        "labelFontSize": 12,
+        "labelLimit": 400,
+        "orient": "bottom",
+        "direction": "vertical",
+        "title": None,
+        "symbolOpacity": 1,
+    },
     "title": {"fontSize": 13, "fontWeight": "bold"},
     "view": {"stroke": None},
 }
@@ -50,7 +57,8 @@ def extreme_classification(measured: Chart) -> dict[str, Chart]:
     shots = sorted({point["shots"] for point in points})
 
     def panel(kind: str, title: str) -> Chart:
-        x = quantitative("shots", "examples of each new class", scale={"type": "log"}, axis={"values": shots})
+        log = {"type": "log", "domain": [shots[0], shots[-1]], "nice": False}
+        x = quantitative("shots", "examples of each new class", scale=log, axis={"values": shots})
         colour = colours("method", list(names.values()))
         scale, axis = {"zero": False}, {"format": ".0%"}
         return {
@@ -61,7 +69,7 @@ def extreme_classification(measured: Chart) -> dict[str, Chart]:
             "encoding": {"x": x, "color": colour},
             "layer": [
                 {
-                    "mark": {"type": "area", "opacity": 0.15},
+                    "mark": {"type": "area", "opacity": 0.1},
                     "encoding": {
                         "y": quantitative("low", "accuracy", scale=scale, axis=axis),
                         "y2": {"field": "high"},
