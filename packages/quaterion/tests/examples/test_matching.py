@@ -72,4 +72,4 @@ def test_the_trained_head_finds_more_than_the_untouched_encoder(
     assert program.table(figures) in capsys.readouterr().out
     assert [row["method"] for row in figures["rows"]] == list(program.METHODS)
     precision = {row["method"]: row["average precision"] for row in figures["rows"]}
-    assert precision["head"] > 0.5
+    assert precision["head"] > precision["meaning"] + 0.1
