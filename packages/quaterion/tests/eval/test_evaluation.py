@@ -2,6 +2,7 @@ import pytest
 import torch
 from scipy import stats
 
+from quaterion.eval.comparison import compare
 from quaterion.eval.evaluation import Evaluation, PairAgreement
 from quaterion.functional.bootstrap import bootstrap_mean
 from quaterion.functional.correlation import spearman_correlation
@@ -14,6 +15,24 @@ def test_intervals_are_those_of_the_scores_that_count():
     assert evaluation.intervals() == {"p": bootstrap_mean(scores[~scores.isnan()])}
     narrow = evaluation.intervals(confidence=0.5, resamples=300, seed=9)["p"]
     assert narrow == bootstrap_mean(scores, confidence=0.5, resamples=300, seed=9)
+
+
+def test_scores_from_elsewhere_are_compared_like_those_of_models():
+    before = torch.tensor([0.0, 0.5, torch.nan, 0.25] * 4)
+    evaluation = Evaluation.from_scores({"p": before, "mrr": before / 2})
+    assert {name: value.item() for name, value in evaluation.values.items()} == {"p": 0.25, "mrr": 0.125}
+    assert (evaluation.num_queries, evaluation.num_left_out) == (16, 4)
+    assert evaluation.intervals()["p"] == bootstrap_mean(before)
+    row = compare(Evaluation.from_scores({"p": before}), Evaluation.from_scores({"p": before + 0.5})).rows[0]
+    assert (row.difference.value, row.won, row.lost, row.verdict) == (0.5, 12, 0, "better")
+
+
+@pytest.mark.parametrize(
+    "scores", [{}, {"p": torch.ones(3), "mrr": torch.ones(4)}, {"p": torch.tensor(1.0)}, {"p": torch.ones(3, 2)}]
+)
+def test_scores_that_are_not_one_for_each_query_are_refused(scores):
+    with pytest.raises(ValueError, match=r"The scores have the shapes \{.*\}; expected at least one metric"):
+        Evaluation.from_scores(scores)
 
 
 def grouped():

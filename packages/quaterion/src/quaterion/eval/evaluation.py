@@ -71,6 +71,43 @@ class Evaluation:
     agreements: Mapping[str, PairAgreement] = field(default_factory=dict)
     data: str | None = None
 
+    @classmethod
+    def from_scores(cls, scores: Mapping[str, Tensor]) -> "Evaluation":
+        """The evaluation of something that is no model, by scores that were computed elsewhere.
+
+        With it, intervals and `compare` serve any ranking: by popularity, by a search engine, by rules.
+
+        Args:
+            scores: Score of each query by each metric, `[Q]`, NaN for queries that have nothing relevant; the same
+                queries in the same order for all metrics.
+
+        Returns:
+            The evaluation; values are means of the scores that count.
+
+        Raises:
+            ValueError: There is no metric, or scores are not one for each query.
+
+        Example:
+            >>> popular = Evaluation.from_scores({"recall@10": torch.tensor([1.0, 0.0, 0.5, torch.nan])})
+            >>> popular.values["recall@10"].item(), popular.num_queries, popular.num_left_out
+            (0.5, 4, 1)
+        """
+        shapes = {name: tuple(values.shape) for name, values in scores.items()}
+        if len(set(shapes.values())) != 1 or len(next(iter(shapes.values()))) != 1:
+            raise ValueError(
+                f"The scores have the shapes {shapes}; expected at least one metric, and of each one score for each "
+                "query, [Q]."
+            )
+        kept = {name: values.detach().to("cpu", torch.float64) for name, values in scores.items()}
+        first = next(iter(kept.values()))
+        return cls(
+            values={name: values.nanmean().float() for name, values in kept.items()},
+            scores=kept,
+            queries=torch.arange(len(first)),
+            num_queries=len(first),
+            num_left_out=int(first.isnan().sum()),
+        )
+
     @property
     def names(self) -> list[str]:
         """Names of the metrics, in the order of their values where these are known."""

@@ -54,6 +54,31 @@ def test_distinguished_first_objects_search_the_second_ones_and_the_negatives(mo
     assert task.num_relevant.tolist() == [4, 0, 4]  # both "b", "d" and the "a" among the negatives
 
 
+def test_further_documents_are_searched_by_all_and_queries_of_none(model_of, encoder_of):
+    model = model_of(VECTORS, document_head=Negated(3))
+    task = quiet(distinguish=True, documents=["c", "b"]).task(DATA, model)
+    assert task.queries.tolist() == [VECTORS[text] for text in "aca"]
+    assert task.candidates.tolist() == [[-x for x in VECTORS[text]] for text in "bbdeaecb"]
+    assert task.num_relevant.tolist() == [5, 1, 5]  # the further "b" goes with "a" as the others do; "c" with its copy
+    assert sorted(encoder_of(model).asked) == sorted("ac" + "bdeac")
+    everything = quiet(documents=["c", "b"]).task(DATA, model)
+    assert everything.own_rows.tolist() == [0, 1, 2, 3, 4, 5]
+
+
+def test_further_documents_are_part_of_what_the_data_is(model_of):
+    digests = [
+        quiet(distinguish=True, **options).task(DATA, model_of(VECTORS)).data
+        for options in ({}, {"documents": []}, {"documents": ["c"]}, {"documents": ["d"]})
+    ]
+    assert digests[0] == digests[1]
+    assert len(set(digests)) == 3
+
+
+def test_a_text_is_no_list_of_documents():
+    with pytest.raises(TypeError, match=r"documents is the text 'a document'; expected a list of objects"):
+        quiet(documents="a document")
+
+
 def test_objects_of_unreadable_content_all_differ(model_of):
     class Opaque:
         def __hash__(self):

@@ -1,6 +1,6 @@
 """Evaluation of a data set of pairs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -23,8 +23,8 @@ class PairSampler(BaseSampler):
     """Evaluates a data set of `SimilarityPairSample`.
 
     Every object of a pair is a query over all other objects, or, with `distinguish`, every first object over
-    all second ones. Explicit negatives are candidates. Objects of equal content count as one (see
-    `PairMetric`). First objects are encoded as queries, the others as documents.
+    all second ones. Explicit negatives are candidates, and so are `documents`. Objects of equal content count as one
+    (see `PairMetric`). First objects are encoded as queries, the others as documents.
 
     Metrics of `quaterion.eval.scored` compare the two objects of each pair and nothing else. They look at all pairs,
     whatever the sample.
@@ -35,6 +35,8 @@ class PairSampler(BaseSampler):
         encode_batch_size: Objects in a batch of the encoder.
         device: Where to encode and to search; None for where the model is.
         log_progress: Whether to show progress bars, of encoding and of searching, on standard error.
+        documents: Further objects to search, which stand in no pair of the data set: the rest of a corpus of which
+            the data set knows the answers to some queries.
         seed: Seed of the draw.
 
     Example:
@@ -52,10 +54,14 @@ class PairSampler(BaseSampler):
         device: torch.device | str | None = None,
         log_progress: bool = True,
         *,
+        documents: Sequence[Any] = (),
         seed: int = 0,
     ) -> None:
         super().__init__(sample_size, encode_batch_size, device, log_progress, seed=seed)
+        if isinstance(documents, str):
+            raise TypeError(f"documents is the text {documents!r:.60}; expected a list of objects, such as [text].")
         self.distinguish = distinguish
+        self.documents = documents
 
     def _task(
         self, dataset: Any, model: ServableModel, advance: Callable[[], object], device: torch.device
@@ -65,6 +71,7 @@ class PairSampler(BaseSampler):
         for sample in samples_of(dataset, SimilarityPairSample, advance):
             objects.add(sample)
             scores.append(float(sample.score))
+        objects.add_documents(self.documents)
         embeddings, ids = objects.embeddings()
         first = torch.arange(len(scores))
         pairs = torch.stack([first, first + len(scores)], dim=1)
@@ -75,7 +82,7 @@ class PairSampler(BaseSampler):
 
 
 class _PairObjects:
-    """Rows and ids of the first objects, the second ones and the explicit negatives of pairs."""
+    """Rows and ids of the first objects, the second ones, and the others that are searched."""
 
     def __init__(self, model: ServableModel, batch_size: int) -> None:
         self._queries = DistinctEmbeddings(model.encode_query, batch_size)
@@ -89,20 +96,27 @@ class _PairObjects:
 
     def add(self, sample: SimilarityPairSample) -> None:
         contents = [content_of(obj) for obj in (sample.obj_a, sample.obj_b, *sample.negatives)]
-        first, second, negatives = self._roles
+        first, second, others = self._roles
         first.append(self._row(self._queries, sample.obj_a, contents[0]))
         second.append(self._row(self._documents, sample.obj_b, contents[1]))
         for negative, content in zip(sample.negatives, contents[2:], strict=True):
-            negatives.append(self._row(self._documents, negative, content))
+            others.append(self._row(self._documents, negative, content))
         self.digest.add([*contents, content_of(float(sample.score))])
+
+    def add_documents(self, documents: Sequence[Any]) -> None:
+        contents = [content_of(document) for document in documents]
+        for document, content in zip(documents, contents, strict=True):
+            self._roles[2].append(self._row(self._documents, document, content))
+        if contents:  # else the digest is that of the pairs alone
+            self.digest.add(contents)
 
     def embeddings(self) -> tuple[Tensor, Tensor]:
         """Embeddings `[2P + M, D]` and ids `[2P + M]`."""
-        first, second, negatives = (torch.tensor(role, dtype=torch.int64).view(-1, 2) for role in self._roles)
-        others = torch.cat([second, negatives])
-        documents = self._documents.vectors()[others[:, 0]]
+        first, second, others = (torch.tensor(role, dtype=torch.int64).view(-1, 2) for role in self._roles)
+        searched = torch.cat([second, others])
+        documents = self._documents.vectors()[searched[:, 0]]
         queries = self._queries.vectors()[first[:, 0]]
-        return torch.cat([queries, documents]), torch.cat([first[:, 1], others[:, 1]])
+        return torch.cat([queries, documents]), torch.cat([first[:, 1], searched[:, 1]])
 
     def _row(self, side: DistinctEmbeddings, obj: Any, content: object) -> tuple[int, int]:
         return side.add(obj, content), self._ids.setdefault(content, len(self._ids))
