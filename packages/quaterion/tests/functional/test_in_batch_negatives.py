@@ -42,6 +42,17 @@ def test_objects_equal_to_the_partner_are_no_negatives() -> None:
     assert loss.item() == pytest.approx((cross_entropy(1, 0.6, 0.8) + cross_entropy(0.8, 0)) / 2)
 
 
+def test_objects_equal_to_the_anchor_are_no_negatives() -> None:
+    ids = torch.tensor([0, 1, 2, 0, 1])  # the second partner is the first anchor, the negative the second one
+    loss = multiple_negatives_ranking_loss(ROWS, PAIRS, scale=1.0, negatives=NEGATIVES, ids=ids)
+    assert loss.item() == pytest.approx((cross_entropy(1, 0.8) + cross_entropy(0.8, 0)) / 2)
+    both_ways = multiple_negatives_ranking_loss(ROWS[:4], PAIRS, scale=1.0, ids=ids[:4], symmetric=True)
+    backward = (cross_entropy(1, 0) + cross_entropy(0.8)) / 2
+    assert both_ways.item() == pytest.approx(((cross_entropy(1) + cross_entropy(0.8, 0)) / 2 + backward) / 2)
+    itself = multiple_negatives_ranking_loss(ROWS[:4], PAIRS, scale=1.0, ids=torch.tensor([0, 1, 0, 3]))
+    assert itself.item() == pytest.approx((cross_entropy(1, 0.6) + cross_entropy(0.8, 0)) / 2)  # a target stays one
+
+
 def test_subgroups_mask_only_where_they_are_used() -> None:
     one, two = torch.zeros(4), torch.tensor([0, 1, 0, 1])
     plain = (cross_entropy(1, 0.6) + cross_entropy(0.8, 0)) / 2

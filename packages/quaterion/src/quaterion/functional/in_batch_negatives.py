@@ -25,6 +25,7 @@ class _Ranking(NamedTuple):
     subgroups: Tensor | None
     reference_subgroups: Tensor | None
     subgroups_used: Tensor | None
+    query_ids: Tensor | None
     ids: Tensor | None
     guide: _Guide | None
 
@@ -37,9 +38,10 @@ class _Ranking(NamedTuple):
             if self.reference_subgroups is not None:
                 # The reference comes last.
                 out[:, out.shape[1] - len(self.reference_subgroups) :] |= self._same(own, self.reference_subgroups)
-        if self.ids is not None:
-            # Candidates without ids, if any, come last.
-            out[:, : self.ids.shape[0]] |= self.ids[start:stop].unsqueeze(1) == self.ids.unsqueeze(0)
+        if self.query_ids is not None and self.ids is not None:
+            # The targets come first, in the order of the queries; candidates without ids, if any, come last.
+            equal = self.ids[start:stop].unsqueeze(1) == self.ids.unsqueeze(0)
+            out[:, : self.ids.shape[0]] |= equal | (self.query_ids[start:stop].unsqueeze(1) == self.ids.unsqueeze(0))
         if self.guide is not None:
             closeness = prepared_similarity_matrix(self.guide.anchors[start:stop], self.guide.candidates, "cosine")
             # A comparison with the row's own entry of the same product: the target is never closer than
@@ -85,7 +87,7 @@ def multiple_negatives_ranking_loss(
     """Compute the mean over pairs of the cross-entropy of scale·s(a_i, ·) with target b_i.
 
     Candidates are all partners b of the batch, all explicit negatives and all reference embeddings. What may
-    be no negative leaves the candidates: objects equal to b_i, objects of i's own subgroup where subgroups
+    be no negative leaves the candidates: objects equal to a_i or b_i, objects of i's own subgroup where subgroups
     are in use, and objects that the guide finds closer to a_i than b_i.
 
     Paper: Henderson et al., Efficient Natural Language Response Suggestion, https://arxiv.org/abs/1705.00652;
@@ -148,12 +150,14 @@ def multiple_negatives_ranking_loss(
             candidates_guided = torch.cat([candidates_guided, prepare(reference_guide, "cosine").to(guided.dtype)])
         forward_guide = _Guide(first_guided, candidates_guided)
 
+    first_ids, second_ids = (None, None) if ids is None else (ids.index_select(0, first), ids.index_select(0, second))
     forward = _Ranking(
         anchors,
         torch.cat(candidates) if len(candidates) > 1 else candidates[0],
         pair_subgroups,
         reference_subgroups,
         used,
+        first_ids,
         torch.cat(candidate_ids) if candidate_ids else None,
         forward_guide,
     )
@@ -166,7 +170,8 @@ def multiple_negatives_ranking_loss(
         pair_subgroups,
         None,
         used,
-        None if ids is None else ids.index_select(0, first),
+        second_ids,
+        first_ids,
         backward_guide,
     )
     return 0.5 * (loss + backward.mean_loss(scale, metric))

@@ -14,7 +14,7 @@ __all__ = ["MultipleNegativesRankingLoss"]
 class MultipleNegativesRankingLoss(PairwiseLoss):
     """Let each anchor pick its own partner among all partners and explicit negatives of the batch.
 
-    Cross-entropy over scale·s(a_i, ·) with target b_i. Objects equal to b_i, and objects of i's own subgroup
+    Cross-entropy over scale·s(a_i, ·) with target b_i. Objects equal to a_i or b_i, and objects of i's own subgroup
     where the data set has more than one subgroup, are no negatives.
 
     Differences to sentence-transformers: its loss masks no false negatives; its `scale` and symmetric form

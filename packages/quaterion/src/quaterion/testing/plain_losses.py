@@ -282,7 +282,7 @@ def plain_multiple_negatives_ranking(
                     similarity(guide[query], guide[candidate], "cosine")
                     > similarity(guide[query], guide[partner], "cosine")
                 )
-                if ids[candidate] != ids[partner] and not sibling and not closer:
+                if ids[candidate] not in (ids[query], ids[partner]) and not sibling and not closer:
                     kept.append(candidate)
             logits = [
                 loss.scale * similarity(embeddings[query], embeddings[k], loss.distance_metric_name) for k in kept
