@@ -56,13 +56,14 @@ def test_distinguished_first_objects_search_the_second_ones_and_the_negatives(mo
 
 def test_further_documents_are_searched_by_all_and_queries_of_none(model_of, encoder_of):
     model = model_of(VECTORS, document_head=Negated(3))
-    task = quiet(distinguish=True, documents=["c", "b"]).task(DATA, model)
+    task = quiet(distinguish=True, documents=["c", "b", "e", "c"]).task(DATA, model)
     assert task.queries.tolist() == [VECTORS[text] for text in "aca"]
-    assert task.candidates.tolist() == [[-x for x in VECTORS[text]] for text in "bbdeaecb"]
-    assert task.num_relevant.tolist() == [5, 1, 5]  # the further "b" goes with "a" as the others do; "c" with its copy
+    assert task.candidates.tolist() == [[-x for x in VECTORS[text]] for text in "bbdeaec"]  # "c" alone is new, once
+    assert task.num_relevant.tolist() == [4, 1, 4]  # "c" is relevant to its equal
     assert sorted(encoder_of(model).asked) == sorted("ac" + "bdeac")
     everything = quiet(documents=["c", "b"]).task(DATA, model)
     assert everything.own_rows.tolist() == [0, 1, 2, 3, 4, 5]
+    assert len(everything.candidates) == 10
 
 
 def test_further_documents_are_part_of_what_the_data_is(model_of):

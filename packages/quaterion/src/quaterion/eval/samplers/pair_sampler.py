@@ -35,8 +35,8 @@ class PairSampler(BaseSampler):
         encode_batch_size: Objects in a batch of the encoder.
         device: Where to encode and to search; None for where the model is.
         log_progress: Whether to show progress bars, of encoding and of searching, on standard error.
-        documents: Further objects to search, which stand in no pair of the data set: the rest of a corpus of which
-            the data set knows the answers to some queries.
+        documents: Further objects to search: a corpus of which the data set knows the answers to some queries. Those
+            that are searched anyway, and copies, add nothing.
         seed: Seed of the draw.
 
     Example:
@@ -104,11 +104,17 @@ class _PairObjects:
         self.digest.add([*contents, content_of(float(sample.score))])
 
     def add_documents(self, documents: Sequence[Any]) -> None:
+        if not documents:  # the digest is that of the pairs alone
+            return
+        _, second, others = self._roles
+        searched = {number for _, number in (*second, *others)}
         contents = [content_of(document) for document in documents]
         for document, content in zip(documents, contents, strict=True):
-            self._roles[2].append(self._row(self._documents, document, content))
-        if contents:  # else the digest is that of the pairs alone
-            self.digest.add(contents)
+            row, number = self._row(self._documents, document, content)
+            if number not in searched:
+                searched.add(number)
+                others.append((row, number))
+        self.digest.add(contents)
 
     def embeddings(self) -> tuple[Tensor, Tensor]:
         """Embeddings `[2P + M, D]` and ids `[2P + M]`."""
