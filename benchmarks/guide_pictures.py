@@ -34,7 +34,7 @@ STYLE = {
 Chart = dict[str, Any]
 
 
-def quantitative(field: str, title: str, **more: Any) -> Chart:
+def quantitative(field: str, title: str | None, **more: Any) -> Chart:
     return {"field": field, "type": "quantitative", "title": title, **more}
 
 
@@ -152,10 +152,56 @@ def matching(measured: Chart) -> dict[str, Chart]:
     return {"matching": chart}
 
 
+def semantic_search(measured: Chart) -> dict[str, Chart]:
+    """Quality of each method; whiskers are one standard deviation over splits and trainings."""
+    return {"semantic_search": leaderboard(measured, {"mrr": "MRR", "recall@1": "recall@1", "recall@10": "recall@10"})}
+
+
+def recommendations(measured: Chart) -> dict[str, Chart]:
+    """Recall@10 of each method for modules with links and for new ones; whiskers are one standard deviation."""
+    panels = {"known": "recall@10, known modules", "new": "recall@10, new modules"}
+    return {"recommendations": leaderboard(measured, panels)}
+
+
+def leaderboard(measured: Chart, panels: dict[str, str]) -> Chart:
+    """Bars of all methods, side by side for several metrics."""
+    names = measured["methods"]
+
+    def panel(metric: str, title: str, *, first: bool) -> Chart:
+        points = []
+        for method, name in names.items():
+            found = [row[metric] for row in measured["rows"] if row["method"] == method]
+            middle, spread = mean(found), stdev(found)
+            points.append({"method": name, "mean": middle, "low": middle - spread, "high": middle + spread})
+        y = {"field": "method", "type": "nominal", "sort": None, "title": None}
+        y["axis"] = {"labelLimit": 400, "ticks": False, "domain": False} if first else None
+        return {
+            "title": title,
+            "width": 190,
+            "height": {"step": 26},
+            "data": {"values": points},
+            "encoding": {"y": y},
+            "layer": [
+                {
+                    "mark": {"type": "bar", "color": COLOURS[0], "opacity": 0.8},
+                    "encoding": {"x": quantitative("mean", None, axis={"format": ".0%", "tickCount": 4})},
+                },
+                {
+                    "mark": {"type": "rule", "strokeWidth": 1.5},
+                    "encoding": {"x": quantitative("low", None), "x2": {"field": "high"}},
+                },
+            ],
+        }
+
+    return {"hconcat": [panel(*item, first=place == 0) for place, item in enumerate(panels.items())]}
+
+
 GUIDES: dict[str, Callable[[Chart], dict[str, Chart]]] = {
     "extreme_classification": extreme_classification,
     "anomaly_detection": anomaly_detection,
     "matching": matching,
+    "recommendations": recommendations,
+    "semantic_search": semantic_search,
 }
 
 

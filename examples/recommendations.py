@@ -31,7 +31,7 @@ from torch.nn import functional as F
 
 from quaterion import Quaterion, TrainableModel
 from quaterion.dataset import PairsSimilarityDataLoader, SimilarityPairSample
-from quaterion.demo.walker import module_names
+from quaterion.demo import module_names
 from quaterion.eval import Evaluation, compare, embedded_model, without_head
 from quaterion.loss import MultipleNegativesRankingLoss
 from quaterion.train.cache import CacheConfig
@@ -58,17 +58,15 @@ class Module(NamedTuple):
     text: str
     """What the encoder reads: its name, what its documentation begins with, and what it offers."""
     mentions: set[str]
-    """Names of what its code imports, and of what its functions' documentation mentions."""
+    """What its code imports, and what its functions' documentation mentions: names of modules, among others."""
 
 
 def read_modules() -> list[Module]:
     """The public modules of the standard library, without the codecs, which differ by little but their names."""
-    names = [name for name in module_names() if not name.startswith("encodings.")]
-    mentioned = re.compile(rf"(?<![\w.])({'|'.join(map(re.escape, sorted(names, reverse=True)))})(?=\.\w| module)")
-    return [read_module(name, mentioned) for name in names]
+    return [read_module(name) for name in module_names() if not name.startswith("encodings.")]
 
 
-def read_module(name: str, mentioned: re.Pattern[str]) -> Module:
+def read_module(name: str) -> Module:
     stem = LIBRARY.joinpath(*name.split("."))
     files = [file for file in (stem.with_suffix(".py"), stem / "__init__.py") if file.is_file()]
     if not files:  # written in C: nothing to read but what it says of itself
@@ -76,11 +74,9 @@ def read_module(name: str, mentioned: re.Pattern[str]) -> Module:
         return Module(name, text_of(name, module.__doc__, dir(module)), set())
     tree = ast.parse(files[0].read_bytes())
     package = name if files[0].name == "__init__.py" else name.rpartition(".")[0]
-    described = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ClassDef)]
-    found = {name for node in ast.walk(tree) for name in imported(node, package)}
-    found |= {name for node in described for name in mentioned.findall(ast.get_docstring(node) or "")}
+    mentions = {other for node in ast.walk(tree) for other in (*imported(node, package), *mentioned(node))}
     offered = [node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)]
-    return Module(name, text_of(name, ast.get_docstring(tree), offered), found)
+    return Module(name, text_of(name, ast.get_docstring(tree), offered), mentions)
 
 
 def imported(node: ast.AST, package: str) -> Iterable[str]:
@@ -90,6 +86,14 @@ def imported(node: ast.AST, package: str) -> Iterable[str]:
         origin = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
         yield origin
         yield from (f"{origin}.{alias.name}" for alias in node.names)
+
+
+def mentioned(node: ast.AST) -> Iterable[str]:
+    """`heapq`, where documentation says "see heapq.merge" or "the heapq module"; and much that is no module."""
+    if isinstance(node, ast.FunctionDef | ast.ClassDef):
+        for word, named in re.findall(r"([\w.]*\w)( module)?", ast.get_docstring(node) or ""):
+            parts = word.split(".")
+            yield from (".".join(parts[:end]) for end in range(1, len(parts) + bool(named)))
 
 
 def text_of(name: str, documentation: str | None, offered: Iterable[str]) -> str:

@@ -31,7 +31,7 @@ from torch.nn import functional as F
 
 from quaterion import Quaterion, TrainableModel
 from quaterion.dataset import PairsSimilarityDataLoader, SimilarityPairSample
-from quaterion.demo.corpus import Entry, read_standard_library, split_entries
+from quaterion.demo import Entry, read_standard_library, split_entries
 from quaterion.eval import Evaluation, Evaluator, PairSampler, compare, embedded_model, without_head
 from quaterion.eval.pair import RetrievalRecall, RetrievalReciprocalRank
 from quaterion.indexing import Destination, build_index, read_corpus
@@ -86,7 +86,7 @@ class Words:
 
 def stems(text: str) -> list[str]:
     """Words without their endings: `parseFiles` and `parsing a file` have two in common."""
-    words = re.findall(r"[A-Z]?[a-z]+|[A-Z]+|\d+", text)
+    words = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+", text)
     return [re.sub(r"(?<=...)(ing|ed|es|e|s)$", "", word.lower()) for word in words]
 
 
@@ -177,7 +177,7 @@ def measure(data: Data, model: SimilarityModel, cache: Path) -> dict[str, Evalua
     def best(candidates: Iterator[Any]) -> Any:
         return max(candidates, key=lambda one: score(one, data.validation, data.documents).values["mrr"])
 
-    words = best(Words(data.documents, k1, b) for k1 in (0.6, 1.2, 2.0) for b in (0.4, 0.75))
+    words = best(Words(data.documents, k1, b=0.75) for k1 in (0.6, 1.2, 2.0))
     methods = {
         "words": words,
         "encoder": untouched,
