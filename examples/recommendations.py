@@ -163,7 +163,7 @@ class Modules(TrainableModel):
         return SentenceTransformerEncoder(self.encoder)
 
     def configure_head(self, input_embedding_size):
-        return SkipConnectionHead(input_embedding_size, skip_dropout=0.1)
+        return SkipConnectionHead(input_embedding_size, skip_dropout=0.3)
 
     def configure_loss(self):
         return MultipleNegativesRankingLoss(symmetric=True)

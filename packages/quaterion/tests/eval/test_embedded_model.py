@@ -11,7 +11,7 @@ from quaterion.dataset.files import read_samples
 from quaterion.eval.embedded_model import EmbeddedModel, embedded_model, without_head
 from quaterion_models import SimilarityModel
 from quaterion_models.encoders import Encoder, SentenceTransformerEncoder
-from quaterion_models.heads import EmptyHead, SwitchHead, WideningHead
+from quaterion_models.heads import EmptyHead, SkipConnectionHead, SwitchHead, WideningHead
 
 TEXTS = ["a cat", "a much longer text about two cats and a dog", "rain"]
 
@@ -62,6 +62,15 @@ def test_embeddings_are_the_models_own_on_both_sides(model: SimilarityModel) -> 
     assert not torch.allclose(*(getattr(embedded, name)(objects, 4, False) for name in ("encode_query", encode)))
     assert embedded.encode_query(objects).shape == (4, model.output_size)
     assert (embedded.encode(objects) == embedded.encode_query(objects)).all()
+
+
+def test_dropout_is_off_and_stays_on_for_a_training_that_goes_on() -> None:
+    model = SimilarityModel(Lengths(prompted=False), SkipConnectionHead(1, dropout=0.5, skip_dropout=0.5)).train()
+    texts = ["a" * length for length in range(1, 40)]
+    embedded = embedded_model(model, [SimilarityGroupSample(text, 0) for text in texts])
+    found = embedded.encode(texts, to_numpy=False)
+    assert torch.equal(found, model.encode(texts, to_numpy=False))
+    assert model.required_head().training
 
 
 def test_an_encoder_that_prepares_the_sides_differently_gives_each_side_its_own() -> None:

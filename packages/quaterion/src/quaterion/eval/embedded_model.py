@@ -14,6 +14,7 @@ from quaterion.cache.prepare import BatchSource, Progress
 from quaterion.dataset import GroupSimilarityDataLoader, PairsSimilarityDataLoader, SimilarityPairSample
 from quaterion_models import SimilarityModel
 from quaterion_models.collate import prepared
+from quaterion_models.encode.eval_mode import eval_mode
 from quaterion_models.heads import EmptyHead
 from quaterion_models.heads.encoder_head import EncoderHead
 
@@ -141,11 +142,12 @@ class EmbeddedModel:
     @torch.no_grad()
     def _embed(self, inputs: Sequence[Any], batch_size: int, to_numpy: bool, side: str) -> Any:
         parts = []
-        for start in range(0, len(inputs), batch_size):
-            objects = inputs[start : start + batch_size]
-            sides = [side] * len(objects) if self.two_sided else None
-            vectors = {key: self._vectors(key, objects, sides) for key in self._stores}
-            parts.append(self.model.embed(vectors, self._collate.meta(objects, sides)).float().cpu())
+        with eval_mode(self.model):  # right after a training its dropout is on
+            for start in range(0, len(inputs), batch_size):
+                objects = inputs[start : start + batch_size]
+                sides = [side] * len(objects) if self.two_sided else None
+                vectors = {key: self._vectors(key, objects, sides) for key in self._stores}
+                parts.append(self.model.embed(vectors, self._collate.meta(objects, sides)).float().cpu())
         embeddings = torch.cat(parts)
         return embeddings.numpy() if to_numpy else embeddings
 
