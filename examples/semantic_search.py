@@ -15,12 +15,11 @@ import platform
 import re
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from statistics import mean, median, stdev
+from statistics import mean, stdev
 from typing import Any, NamedTuple
 from urllib.request import Request, urlopen
 
@@ -216,16 +215,11 @@ def ask(address: str, index: VectorIndex, question: str) -> list[str]:
     return [hit.id for hit in index.search([vector], k=5)[0]]
 
 
-def use(folder: Path, questions: Sequence[str]) -> tuple[list[list[str]], float]:
-    """Answers to questions by service and index, and the median milliseconds that one takes."""
+def use(folder: Path, questions: Sequence[str]) -> list[list[str]]:
+    """Answers to questions by service and index."""
     index = open_index(folder / "index")
-    answers, seconds = [], []
     with served(folder / "exported") as address:
-        for question in questions:
-            started = time.perf_counter()
-            answers.append(ask(address, index, question))
-            seconds.append(time.perf_counter() - started)
-    return answers, 1000 * median(seconds)
+        return [ask(address, index, question) for question in questions]
 
 
 def nearest(model: SimilarityModel, entries: Sequence[Entry], questions: Sequence[str], cache: Path) -> list[list[str]]:
@@ -247,7 +241,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         found.append(measure(data, model, arguments.cache))
     build(model, entries, arguments.out)
     asked = [*QUESTIONS, *(pair.obj_a for pair in data.test[:100])]
-    answers, milliseconds = use(arguments.out, asked)
+    answers = use(arguments.out, asked)
     trained, untouched = (nearest(one, entries, asked, arguments.cache) for one in (model, without_head(model)))
     return {
         "entries": len(entries),
@@ -267,7 +261,6 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         "service": {
             "questions": len(asked),
             "as the model": sum(names == direct for names, direct in zip(answers, trained, strict=True)),
-            "milliseconds": milliseconds,
         },
     }
 
