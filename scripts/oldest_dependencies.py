@@ -12,8 +12,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 
-# timm's torchvision has no build beside every torch, UMAP's numba is behind new Pythons, and images need a transformers so
-# new that the oldest one for texts would not be tried; the others repeat or test.
+# timm's torchvision has no build beside every torch, UMAP's numba is behind new Pythons, and images need a transformers
+# so new that the oldest one for texts would not be tried; the others repeat or test.
 LEFT_OUT = {"timm", "umap", "images", "all", "test"}
 
 
