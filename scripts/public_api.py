@@ -28,6 +28,7 @@ MODULES = {
         "quaterion.main",
     ),
     "quaterion-models": (
+        "quaterion_models.content_key",
         "quaterion_models.encoders.extras.fasttext_encoder",
         "quaterion_models.encoders.pretrained_encoder",
         "quaterion_models.meta",

@@ -18,7 +18,7 @@ from quaterion.loss import SimilarityLoss
 from quaterion.train.chunks import in_chunks
 from quaterion.train.class_weights import trained_class_weights
 from quaterion.train.collapse import CollapseWatch
-from quaterion.train.default_optimizer import default_optimizer
+from quaterion.train.default_optimizer import default_optimizer, default_parameter_groups
 from quaterion.train.label_indexes import LabelIndexes
 from quaterion.train.model_card_facts import card_of_training
 from quaterion.train.running_metrics import RunningMetrics
@@ -160,6 +160,10 @@ class TrainableModel(TrainingHooks):
         `weight_decay`, `warmup_steps` and `lr_schedule` say.
         """  # noqa: D205
         return default_optimizer(self)
+
+    def default_parameter_groups(self) -> list[dict[str, Any]]:
+        """Returns all that is trained, in groups with learning rates as `configure_optimizers` has them by default."""
+        return default_parameter_groups(self)
 
     def configure_caches(self) -> CacheConfig | None:
         """Returns how the frozen encoders' vectors are cached, None for not at all."""
