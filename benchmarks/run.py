@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
-NO_BENCHMARKS = {"cache_restarts", "cached_training", "guide_pictures", "harness", "run", "tables"}
+NO_BENCHMARKS = {"cache_restarts", "cached_training", "guide_pictures", "harness", "rivals", "run", "tables"}
 
 
 def main() -> int:

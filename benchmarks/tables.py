@@ -17,6 +17,7 @@ from pathlib import Path
 from rendering import quality, training, use
 from rendering.digests import DIGESTS
 from rendering.markdown import Measured, source
+from rendering.side_by_side import side_by_side
 
 ROOT = Path(__file__).resolve().parents[1]
 BLOCK = re.compile(r"<!-- ([\w-]+): begin -->\n(.*?)<!-- \1: end -->", re.DOTALL)
@@ -36,6 +37,7 @@ TABLES: dict[str, Callable[[Measured], list[str]]] = {
     "quality": quality.quality,
     "search": use.search,
     "serve": use.serve,
+    "side_by_side": side_by_side,
     "trunk": training.trunk,
 }
 
