@@ -42,6 +42,7 @@ def measured(name: str, python: str, train: Rows, test: Rows, draws: int) -> dic
             "encoder": str(find_minilm()),
             "examples": [row["text"] for row in some],
             "labels": [names.index(row["category"]) for row in some],
+            "names": names,
             "texts": [row["text"] for row in test],
         }
         found = predicted(name, python, task)

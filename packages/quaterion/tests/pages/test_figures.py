@@ -80,3 +80,26 @@ def test_a_bar_is_met_or_missed_by_the_figure_as_it_is_shown():
 def test_an_unknown_table_is_an_error():
     with pytest.raises(KeyError, match="no table is called 'nothing'; there are: cache,"):
         tables.filled("<!-- nothing: begin -->\n<!-- nothing: end -->", {})
+
+
+def test_side_by_side_names_those_that_did_better():
+    def method(accuracy: float, cpu_seconds: float) -> dict[str, object]:
+        run = {"accuracy": accuracy, "cpu_seconds": cpu_seconds}
+        return {
+            "package": "one",
+            "version": "1.0",
+            "settings": "defaults",
+            "draws": 1,
+            "accuracy": {"mean": accuracy, "sd": 0.0},
+            "cpu_seconds": {"mean": cpu_seconds, "sd": 0.0},
+            "first_draw": run,
+        }
+
+    methods = {"quaterion.tune": method(0.8, 50), "slow and good": method(0.9, 60), "fast and bad": method(0.7, 10)}
+    page = tables.filled(
+        "<!-- side_by_side: begin -->\n<!-- side_by_side: end -->\n",
+        {"side_by_side": {"machine": MACHINE, "methods": methods}},
+    )
+    assert "more accurate than `quaterion.tune`: slow and good. With less CPU time: fast and bad." in page
+    rows = [line.split(" | ")[0] for line in page.splitlines() if "| defaults |" in line]
+    assert rows == ["| slow and good", "| quaterion.tune", "| fast and bad"]
