@@ -5,7 +5,7 @@ import os
 import numpy as np
 import pytest
 
-from quaterion.cache import EmbeddingStore, embedding_store, maintenance, reading_index
+from quaterion.cache import EmbeddingStore, maintenance, reading_index
 from quaterion.cache.maintenance import find_store, list_stores, reading_files
 
 ONE, TWO = "1f3a8c21" * 4, "1f3a8c21" + "0" * 24
@@ -47,8 +47,7 @@ def test_a_store_is_listed_with_its_rows_bytes_and_last_use(tmp_path):
     assert only(tmp_path).last_use == 2000
 
 
-def test_the_names_of_files_are_those_that_the_store_and_the_readings_use():
-    assert maintenance.LAST_USE == embedding_store.LAST_USE
+def test_the_ending_of_files_is_that_which_the_readings_use():
     assert reading_index.ENDING == maintenance.READING_ENDING
 
 

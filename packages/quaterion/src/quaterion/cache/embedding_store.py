@@ -1,10 +1,7 @@
 """Vectors of objects by content: in memory, or in a folder that outlives the process."""
 
-import itertools
-import logging
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -13,33 +10,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from quaterion.cache.key_index import KeyIndex, distinct_keys
-from quaterion.cache.key_runs import KeyRuns
-from quaterion.cache.manifest import (
-    KEY_BYTES,
-    MANIFEST,
-    DamagedManifestError,
-    Manifest,
-    Shard,
-    folder_lock,
-    read_manifest,
-)
-from quaterion.cache.parts import Part
-from quaterion.cache.segments import MemorySegment, Segment, merged
-from quaterion.cache.store_check import damaged_shards
-from quaterion.cache.store_writer import StoreWriter, tidy
-from quaterion_models.content_key import content_key
+from quaterion.cache.manifest import MANIFEST, DamagedManifestError, Manifest, Shard, read_manifest
+from quaterion.cache.store_folder import StoreFolder
+from quaterion.cache.stored_rows import StoredRows
+from quaterion.cache.vector_table import content_keys, vector_table
 
 __all__ = ["EmbeddingStore"]
-
-logger = logging.getLogger(__name__)
 
 SHARD_ROWS = 4096
 TOKENS_PER_ROW = 16
 """How many times as many rows a shard of token states has."""
 SHARD_SECONDS = 10.0
-LAST_USE = "last-use"
-"""A file whose time of change is when a training last opened the store."""
 
 Keys = NDArray[np.uint8]
 
@@ -85,17 +66,13 @@ class EmbeddingStore:
         kind: Literal["vector", "token"] = "vector",
     ) -> None:
         self._about = Manifest(fingerprint, encoder, dimension, dtype, kind)
-        self._folder = None if folder is None else Path(folder).absolute()
-        self._segments: list[Segment] = []
-        self._known: set[Shard] = set()
-        self._index: KeyIndex | KeyRuns | None = None
-        self._writer: StoreWriter | None = None
+        self._rows = StoredRows(self._about)
         self._open: list[tuple[Keys, NDArray[Any]]] = []
         self._opened_at = 0.0
-        self._damaged: set[Shard] = set()
-        self._mends = True
-        if self._folder is not None:
-            self._open_folder(self._folder)
+        self._folder: StoreFolder | None = None
+        if folder is not None:
+            self._folder = StoreFolder(Path(folder).absolute(), self._about)
+            self._accept(self._folder, *self._folder.create())
 
     @classmethod
     def open(cls, folder: str | Path) -> Self:
@@ -127,8 +104,8 @@ class EmbeddingStore:
             dtype="float16" if manifest.dtype == "float16" else "float32",
             kind="token" if manifest.kind == "token" else "vector",
         )
-        store._folder, store._mends = Path(folder).absolute(), False
-        store._read_shards(store._folder, manifest)
+        store._folder = StoreFolder(Path(folder).absolute(), store._about, mends=False)
+        store._accept(store._folder, *store._folder.whole_shards(manifest))
         return store
 
     @classmethod
@@ -166,25 +143,7 @@ class EmbeddingStore:
             >>> store.vectors_of(["b"]).tolist()
             [[0.0, 1.0]]
         """
-        table = np.asarray(vectors.detach().cpu().float() if isinstance(vectors, Tensor) else vectors)
-        if table.ndim != 2 or table.shape[1] == 0:
-            raise ValueError(f"Got vectors of shape {list(table.shape)}; expected [N, D], one row for each object.")
-        table = table.astype(dtype)
-        if not np.isfinite(table).all():
-            row = int((~np.isfinite(table)).any(axis=1).argmax())
-            raise ValueError(f"Vector {row} has NaN or infinite values in {dtype}; expected finite vectors.")
-        digests = _content_keys(keys)
-        if len(digests) != len(table):
-            raise ValueError(f"Got {len(digests)} keys and {len(table)} vectors; expected one vector for each key.")
-        first, inverse = distinct_keys(digests)
-        unequal = (table != table[first][inverse]).any(axis=1)
-        if unequal.any():
-            row = int(unequal.argmax())
-            raise ValueError(
-                f"Rows {int(first[inverse[row]])} and {row} have the same key and different vectors; expected one "
-                "vector for each key."
-            )
-        digests, table = digests[first], table[first]
+        digests, table = vector_table(keys, vectors, dtype)
         store = cls(fingerprint=fingerprint, dimension=table.shape[1], encoder=encoder, dtype=dtype, folder=folder)
         new = store.rows(digests) < 0
         for start in range(0, len(table), SHARD_ROWS):
@@ -220,7 +179,7 @@ class EmbeddingStore:
             The store there.
         """
         copied = self.alike(folder)
-        for segment in self._segments:
+        for segment in self._rows.segments:
             copied.add(segment.keys, segment.vectors)
         copied.flush()
         return copied
@@ -231,7 +190,7 @@ class EmbeddingStore:
 
     def __len__(self) -> int:
         """Number of vectors in closed shards."""
-        return sum(len(segment.keys) for segment in self._segments)
+        return len(self._rows)
 
     @property
     def fingerprint(self) -> str:
@@ -256,7 +215,7 @@ class EmbeddingStore:
     @property
     def folder(self) -> Path | None:
         """Where the vectors are kept, None for in memory."""
-        return self._folder
+        return None if self._folder is None else self._folder.path
 
     @property
     def dimension(self) -> int:
@@ -271,12 +230,12 @@ class EmbeddingStore:
     @property
     def keys(self) -> Keys:
         """Keys of all rows, uint8 `[N, 16]`."""
-        return _joined([segment.keys for segment in self._segments], KEY_BYTES, "uint8")
+        return self._rows.keys
 
     @property
     def vectors(self) -> NDArray[Any]:
         """Vectors of all rows, `[N, D]`, as a plain array for other tools; not copied where they lie side by side."""
-        return _joined([segment.vectors for segment in self._segments], self.dimension, self._about.dtype)
+        return self._rows.vectors
 
     def rows(self, keys: Keys) -> NDArray[np.int64]:
         """Row of each key, the first one of token states; −1 for keys that no closed shard holds.
@@ -287,7 +246,7 @@ class EmbeddingStore:
         Returns:
             int64 `[M]`.
         """
-        return self._indexed().rows(keys)
+        return self._rows.find(keys)
 
     def counts(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """How many rows objects have: their tokens, or 1 for a vector.
@@ -298,23 +257,16 @@ class EmbeddingStore:
         Returns:
             int64 `[M]`.
         """
-        index = self._indexed()
-        return index.counts(rows) if isinstance(index, KeyRuns) else np.ones(len(rows), dtype=np.int64)
-
-    def _indexed(self) -> KeyIndex | KeyRuns:
-        if self._index is None:
-            tokens = self._about.kind == "token"
-            self._index = KeyRuns(segment.keys for segment in self._segments) if tokens else KeyIndex(self.keys)
-        return self._index
+        return self._rows.counts(rows)
 
     @property
     def tensor(self) -> Tensor | None:
         """Vectors of all rows, not copied, where they lie side by side; else None."""
-        return self._segments[0].tensor if len(self._segments) == 1 else None
+        return self._rows.tensor
 
     def forget_index(self) -> None:
         """Frees the memory of the index of keys (12 bytes a row), which is built again when it is needed."""
-        self._index = None
+        self._rows.forget_index()
 
     def take(self, rows: NDArray[np.int64] | Tensor) -> Tensor:
         """Vectors of the given rows, copied into one tensor.
@@ -325,18 +277,7 @@ class EmbeddingStore:
         Returns:
             `[M, D]` in the store's precision.
         """
-        wanted = torch.as_tensor(rows, dtype=torch.int64)
-        if len(self._segments) == 1:
-            return self._segments[0].tensor.index_select(0, wanted)
-        taken = torch.empty((len(wanted), self.dimension), dtype=self.dtype)
-        start = 0
-        for segment in self._segments:
-            stop = start + len(segment.keys)
-            here = ((wanted >= start) & (wanted < stop)).nonzero().flatten()
-            if len(here):
-                taken[here] = segment.tensor.index_select(0, wanted[here] - start)
-            start = stop
-        return taken
+        return self._rows.take(rows)
 
     def vectors_of(self, objects: Iterable[Any]) -> Tensor:
         """Vectors of objects.
@@ -356,7 +297,7 @@ class EmbeddingStore:
                 "This store holds token states, several rows for each object, and no vectors. The rows of an object "
                 "begin at rows(keys) and are counts(rows); take(...) reads them."
             )
-        rows = self.rows(_content_keys(objects))
+        rows = self.rows(content_keys(objects))
         if (rows < 0).any():
             raise KeyError(f"The store lacks {int((rows < 0).sum())} of {len(rows)} objects, the first at "
                            f"{int((rows < 0).argmax())}.")  # fmt: skip
@@ -375,10 +316,7 @@ class EmbeddingStore:
         """
         if self._folder is None:
             return np.ones(len(keys), dtype=bool)
-        try:
-            return self._writing().claim(keys, self._known)
-        except OSError as error:
-            raise self._cannot_write("what is to be encoded", error) from error
+        return self._folder.claim(keys)
 
     def add(self, keys: Keys, vectors: NDArray[Any]) -> None:
         """Adds a batch to the open shard, and closes the shard once it is full or old.
@@ -407,11 +345,10 @@ class EmbeddingStore:
         try:
             self._close_shard()
             if self._folder is None:
-                self._join_segments()
+                self._rows.join()
         finally:
-            writer, self._writer = self._writer, None
-            if writer is not None:
-                writer.close()
+            if self._folder is not None:
+                self._folder.close()
 
     def refresh(self) -> None:
         """Finds what other processes have added to the folder since.
@@ -420,136 +357,18 @@ class EmbeddingStore:
             OSError: The folder cannot be read.
         """
         if self._folder is not None:
-            self._read_shards(self._folder, self._current_manifest())
+            self._accept(self._folder, *self._folder.whole_shards(self._folder.manifest()))
+
+    def _accept(self, folder: StoreFolder, *shards: Shard) -> None:
+        for shard in shards:
+            self._rows.add_shard(folder.path, shard)
 
     def _close_shard(self) -> None:
         if not self._open:
             return
         keys, vectors = (np.concatenate(part) for part in zip(*self._open, strict=True))
         self._open = []
-        self._index = None
         if self._folder is None:
-            # Segments double in size, so that N rows are copied log N times and lie in a few long runs.
-            while self._segments and len(self._segments[-1].keys) <= len(keys):
-                last = self._segments.pop()
-                keys, vectors = np.concatenate([last.keys, keys]), np.concatenate([last.vectors, vectors])
-            self._segments.append(MemorySegment(keys, vectors))
-            return
-        try:
-            shard = self._writing().append(keys, vectors)
-        except OSError as error:
-            what = f"{len(keys):,} {self._about.content} ({vectors.nbytes / 2**20:.1f} MiB)"
-            raise self._cannot_write(what, error) from error
-        self._accept(self._folder, shard)
-
-    def _cannot_write(self, what: str, error: OSError) -> OSError:
-        return type(error)(
-            error.errno,
-            f"Cannot write {what} to the cache: {error.strerror}. All {len(self):,} {self._about.content} written "
-            "before are kept. Free some space, or give CacheConfig another save_dir, and start again",
-            str(self._folder),
-        )
-
-    def _join_segments(self) -> None:
-        """Puts what is kept in memory into one run, so that a batch is one `index_select`."""
-        if len(self._segments) > 1:
-            self._segments = [MemorySegment(self.keys, self.vectors)]
-
-    def _writing(self) -> StoreWriter:
-        if self._writer is None:
-            assert self._folder is not None  # noqa: S101 - callers have a folder; this tells the type checker
-            self._mends = True
-            self._set_aside(self._folder)
-            self._writer = StoreWriter(self._folder, self._current_manifest)
-        return self._writer
-
-    def _current_manifest(self) -> Manifest:
-        assert self._folder is not None  # noqa: S101 - callers have a folder; this tells the type checker
-        return read_manifest(self._folder) or self._about
-
-    def _open_folder(self, folder: Path) -> None:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with folder_lock(folder):
-                tidy(folder)
-                found = self._whole_manifest(folder)
-                if found is None:
-                    self._about.write(folder)
-                else:
-                    self._check_same_origin(folder, found)
-            (folder / LAST_USE).touch()
-            if found is not None:
-                self._read_shards(folder, found)
-        except OSError as error:
-            raise type(error)(
-                error.errno,
-                f"Cannot use the folder as a cache: {error.strerror}. Expected a folder that can be written; "
-                "check its permissions and the space left, or give CacheConfig another save_dir",
-                str(folder),
-            ) from error
-
-    def _whole_manifest(self, folder: Path) -> Manifest | None:
-        lost = f"all {self._about.content} of this store are encoded again."
-        try:
-            found = read_manifest(folder)
-        except DamagedManifestError as error:
-            logger.warning("%s: it is set aside, and %s", error, lost)
-            (folder / MANIFEST).replace(folder / f"{MANIFEST}.damaged")
-            return None
-        if found is None and any(folder.glob("part-*.keys")):
-            logger.warning("%s is missing: %s", folder / MANIFEST, lost)
-        return found
-
-    def _check_same_origin(self, folder: Path, found: Manifest) -> None:
-        if replace(found, shards=(), ends=(), encoder="") != replace(self._about, encoder=""):
-            raise ValueError(
-                f"{folder} holds {found.dtype} {found.content} of size {found.dimension} from the encoder "
-                f"{found.encoder!r} ({found.fingerprint[:12]}); expected {self._about.dtype} of size "
-                f"{self.dimension} from {self._about.encoder!r} ({self._about.fingerprint[:12]}). Use another folder."
-            )
-
-    def _read_shards(self, folder: Path, found: Manifest) -> None:
-        new = sorted(set(found.shards) - self._known - self._damaged)
-        damaged = damaged_shards(folder, replace(found, shards=tuple(new)))
-        for one in itertools.chain.from_iterable(damaged.values()):
-            logger.warning(
-                "%s is damaged in rows %d to %d: %s. These %d %s are %s.",
-                one.file, one.start, one.start + one.rows - 1, one.problem, one.rows, found.content,
-                "set aside and encoded again" if self._mends else "left out",
-            )  # fmt: skip
-        for shard in new:
-            if shard not in damaged:
-                self._accept(folder, shard)
-        self._damaged |= damaged.keys()
-        if self._mends:
-            self._set_aside(folder)
-
-    def _set_aside(self, folder: Path) -> None:
-        """Takes what is damaged out of the manifest, so that it counts as missing and is encoded again."""
-        if self._damaged:
-            with folder_lock(folder):
-                self._current_manifest().without(self._damaged).write(folder)
-            self._damaged = set()
-
-    def _accept(self, folder: Path, shard: Shard) -> None:
-        self._segments = merged(self._segments, Part(folder, shard.part, self.dimension, self._about.dtype), shard)
-        self._known.add(shard)
-        self._index = None
-
-
-def _content_keys(objects: Keys | Iterable[Any]) -> Keys:
-    if isinstance(objects, np.ndarray) and objects.dtype == np.uint8 and objects.ndim == 2:
-        if objects.shape[1] != KEY_BYTES:
-            raise ValueError(f"Got content keys of shape {list(objects.shape)}; expected [N, {KEY_BYTES}].")
-        return objects
-    if isinstance(objects, str | bytes):
-        raise TypeError(f"Got {objects!r}; expected a list of objects, such as [{objects!r}].")
-    return np.frombuffer(b"".join(map(content_key, objects)), dtype=np.uint8).reshape(-1, KEY_BYTES)
-
-
-def _joined(arrays: list[NDArray[Any]], width: int, dtype: str) -> NDArray[Any]:
-    if len(arrays) == 1:
-        whole = arrays[0].view()
-        whole.flags.writeable = False  # the store's own memory
-        return whole
-    return np.concatenate([np.empty((0, width), dtype=dtype), *arrays])
+            self._rows.add_arrays(keys, vectors)
+        else:
+            self._accept(self._folder, self._folder.append(keys, vectors))

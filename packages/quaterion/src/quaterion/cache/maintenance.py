@@ -14,12 +14,12 @@ from typing import Literal
 from quaterion.cache.compacting import data_bytes, unused_bytes
 from quaterion.cache.manifest import KEY_BYTES, MANIFEST, DamagedManifestError, Manifest, Shard, read_manifest
 from quaterion.cache.parts import Part
+from quaterion.cache.store_folder import LAST_USE
 from quaterion.cache.store_locks import held_parts
 
 __all__ = ["PartInfo", "StoreInfo", "StoreState", "find_store", "list_stores", "reading_files"]
 
-# embedding_store and reading_index, which name these too, import torch; a test holds them to each other.
-LAST_USE = "last-use"
+# reading_index, which names these too, imports torch; a test holds them to each other.
 READINGS, READING_ENDING = "readings", ".reading"
 
 SHORT_NAME = 8
