@@ -13,14 +13,14 @@ from quaterion_models.class_weights import ClassWeights
 from quaterion_models.heads.encoder_head import positive_size
 from quaterion_models.predict.classifier_arguments import (
     Method,
-    check_count,
-    checked_examples,
     checked_method,
     checked_threshold,
+    numbered,
+    places_among,
     places_of,
-    weight_columns,
 )
-from quaterion_models.predict.knn import DEFAULT_NEIGHBOURS, DEFAULT_TEMPERATURE, check_temperature, knn_vote
+from quaterion_models.predict.group_evidence import LabelledExamples, LabelWeights, labelled_examples
+from quaterion_models.predict.knn import DEFAULT_NEIGHBOURS, DEFAULT_TEMPERATURE, check_temperature
 from quaterion_models.predict.prediction import Prediction
 
 if TYPE_CHECKING:
@@ -82,9 +82,8 @@ class Classifier:
         self.temperature, self.weights_temperature = float(temperature), float(weights_temperature)
         self.method: Method = checked_method(method)
         self.threshold = checked_threshold(threshold)
-        self._search, self._groups = checked_examples(examples, groups, len(self.labels), method)
-        # Column of the class weights for each label; -1 for a label that they do not know.
-        self._columns = None if method == "knn" else weight_columns(model.class_weights, self.labels, method)
+        self._examples = labelled_examples(examples, groups, len(self.labels), method)
+        self._weights = None if method == "knn" else LabelWeights(model, self.labels, method)
 
     @classmethod
     def from_examples(
@@ -133,23 +132,20 @@ class Classifier:
         Raises:
             ValueError: As for :meth:`from_examples`.
         """
-        check_count(len(embeddings), labels)
         weights = model.class_weights.labels if model.class_weights is not None else []
         known = [one for one in weights if one is not None] if options.get("method", "knn") != "knn" else []
-        distinct = list(dict.fromkeys([*labels, *known]))
-        places = places_of(distinct)
-        groups = torch.tensor([places[one] for one in labels], dtype=torch.int64)
+        distinct, groups = numbered(len(embeddings), labels, after=known)
         return cls(model, distinct, examples=embeddings, groups=groups, **options)
 
     @property
     def examples(self) -> Tensor | None:
         """Embeddings of the examples, scaled to length 1, float32 `[N, D]`; None where there are none."""
-        return None if self._search is None else self._search.vectors
+        return None if self._examples is None else self._examples.embeddings
 
     @property
     def groups(self) -> Tensor | None:
         """Place in `labels` of each example's label, int64 `[N]`."""
-        return self._groups
+        return None if self._examples is None else self._examples.groups
 
     @property
     def class_weights(self) -> ClassWeights | None:
@@ -168,7 +164,8 @@ class Classifier:
         Raises:
             ValueError: See the class.
         """
-        return type(self)(**{**self._arguments(), **changes})
+        own = {"model": self.model, "labels": self.labels, "examples": self.examples, "groups": self.groups}
+        return type(self)(**{**own, **self.settings(), **changes})
 
     def classify(self, objects: Any, batch_size: int = 32, *, show_progress: bool = False) -> list[Prediction]:
         """Tells the group of objects.
@@ -219,13 +216,12 @@ class Classifier:
         Raises:
             ValueError: If the embeddings are of another size.
         """
-        if self._columns is None:
-            return self._votes(embeddings)
-        weights = self._weight_probabilities(embeddings)
         if self.method == "weights":
-            return weights
-        votes = self._votes(embeddings)
-        known = self._columns >= 0
+            return self._weighted().probabilities(embeddings, self.weights_temperature)
+        votes = self._labelled().probabilities(embeddings, self.k, self.temperature)
+        if self._weights is None:
+            return votes
+        weights, known = self._weights.probabilities(embeddings, self.weights_temperature), self._weights.known
         share = votes[:, known].sum(dim=1, keepdim=True)  # all of it, unless groups without class weights were added
         return torch.where(known, (votes + share * weights) / 2, votes)
 
@@ -242,10 +238,7 @@ class Classifier:
         Raises:
             ValueError: If the embeddings are of another size, or there are no examples.
         """
-        if self._search is None or self._groups is None:
-            raise ValueError("this classifier has no examples: it tells groups by class weights alone")
-        found = self._search.find(embeddings, k)
-        return found.similarities, self._groups[found.rows]
+        return self._labelled().nearest(embeddings, k)
 
     @torch.no_grad()
     def nearest_similarities(self, embeddings: Tensor) -> Tensor:
@@ -257,9 +250,7 @@ class Classifier:
         Returns:
             Similarities to the nearest example, or class weight where there are no examples, float32 `[Q]`.
         """
-        if self._search is not None:
-            return self._search.find(embeddings, 1).similarities.squeeze(1)
-        return self.weight_similarities(embeddings).amax(dim=1)
+        return self._nearest().similarities(embeddings)
 
     @torch.no_grad()
     def similarities_without_own(self, embeddings: Tensor, groups: Tensor) -> Tensor:
@@ -272,10 +263,22 @@ class Classifier:
         Returns:
             float32 `[Q]`.
         """
-        if self._search is not None and self._groups is not None:
-            return self._search.best_of_others(embeddings, groups, self._groups)
-        similarities = self.weight_similarities(embeddings)
-        return similarities.scatter(1, groups[:, None], -torch.inf).amax(dim=1)
+        return self._nearest().similarities_without(embeddings, groups)
+
+    @torch.no_grad()
+    def weight_similarities(self, embeddings: Tensor) -> Tensor:
+        """Computes similarities to the class weights.
+
+        Args:
+            embeddings: What the model's `encode` gives, `[Q, D]`.
+
+        Returns:
+            float32 `[Q, G]` on the CPU, in the order of `labels`; -inf for groups that have none.
+
+        Raises:
+            ValueError: If the method uses no class weights.
+        """
+        return self._weighted().each(embeddings)
 
     def label_places(self, labels: Sequence[Any]) -> Tensor:
         """Finds labels among those of the classifier.
@@ -289,13 +292,7 @@ class Classifier:
         Raises:
             ValueError: If one is not there.
         """
-        unknown = next((one for one in labels if one not in self._places), None)
-        if unknown is not None or None in labels:
-            raise ValueError(
-                f"the classifier does not know the label {unknown!r}; it knows {len(self.labels)}, "
-                f"{self.labels[0]!r} among them. Leave such objects out, or add examples with add_examples"
-            )
-        return torch.tensor([self._places[one] for one in labels], dtype=torch.int64)
+        return places_among(labels, self._places)
 
     def add_examples(
         self, objects: Any, labels: Sequence[Any], *, batch_size: int = 32, show_progress: bool = False
@@ -333,17 +330,14 @@ class Classifier:
         Raises:
             ValueError: As for :meth:`add_examples`.
         """
-        if self._search is None or self._groups is None or self.method == "weights":
+        if self._examples is None or self.method == "weights":
             raise ValueError(
                 'a classifier of the method "weights" cannot learn from examples, because class weights come from '
                 'training alone. Make one with method="both" or "knn"'
             )
-        check_count(len(embeddings), labels)
-        distinct = list(dict.fromkeys([*self.labels, *labels]))
-        places = places_of(distinct)
-        added = torch.tensor([places[one] for one in labels], dtype=torch.int64)
-        examples = torch.cat([self._search.vectors, embeddings.float().cpu()])
-        return self.replace(labels=distinct, examples=examples, groups=torch.cat([self._groups, added]))
+        distinct, added = numbered(len(embeddings), labels, before=self.labels)
+        examples = torch.cat([self._examples.embeddings, embeddings.float().cpu()])
+        return self.replace(labels=distinct, examples=examples, groups=torch.cat([self._examples.groups, added]))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the classifier into the folder of its model, beside the model's own files.
@@ -385,39 +379,18 @@ class Classifier:
 
     def settings(self) -> Mapping[str, Any]:
         """Returns the arguments beside model, labels and examples."""
-        return {
-            "k": self.k,
-            "temperature": self.temperature,
-            "method": self.method,
-            "weights_temperature": self.weights_temperature,
-            "threshold": self.threshold,
-        }
+        names = ("k", "temperature", "method", "weights_temperature", "threshold")
+        return {name: getattr(self, name) for name in names}
 
-    def _arguments(self) -> dict[str, Any]:
-        own = {"model": self.model, "labels": self.labels, "examples": self.examples, "groups": self._groups}
-        return {**own, **self.settings()}
+    def _labelled(self) -> LabelledExamples:
+        if self._examples is None:
+            raise ValueError("this classifier has no examples: it tells groups by class weights alone")
+        return self._examples
 
-    def _votes(self, embeddings: Tensor) -> Tensor:
-        return knn_vote(*self.nearest_examples(embeddings, self.k), len(self.labels), self.temperature)
-
-    @torch.no_grad()
-    def weight_similarities(self, embeddings: Tensor) -> Tensor:
-        """Computes similarities to the class weights.
-
-        Args:
-            embeddings: What the model's `encode` gives, `[Q, D]`.
-
-        Returns:
-            float32 `[Q, G]` on the CPU, in the order of `labels`; -inf for groups that have none.
-
-        Raises:
-            ValueError: If the method uses no class weights.
-        """
-        weights = self.class_weights
-        if weights is None or self._columns is None:
+    def _weighted(self) -> LabelWeights:
+        if self._weights is None:
             raise ValueError(f"method={self.method!r} uses no class weights")
-        scores: Tensor = weights(embeddings.to(weights.weights)).float().cpu()
-        return scores[:, self._columns.clamp(min=0)].masked_fill(self._columns < 0, -torch.inf)
+        return self._weights
 
-    def _weight_probabilities(self, embeddings: Tensor) -> Tensor:
-        return (self.weight_similarities(embeddings) / self.weights_temperature).softmax(dim=1)
+    def _nearest(self) -> LabelledExamples | LabelWeights:
+        return self._weighted() if self._examples is None else self._examples

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
-
-from quaterion_models.class_weights import ClassWeights
-from quaterion_models.predict.vector_search import VectorSearch
 
 Method = Literal["knn", "weights", "both"]
 """What decides: the nearest labelled examples, the class weights of training, or the mean of their probabilities."""
@@ -64,78 +61,53 @@ def checked_threshold(threshold: float | None) -> float | None:
     return float(threshold)
 
 
-def checked_examples(
-    examples: Tensor | None, groups: Tensor | None, num_labels: int, method: Method
-) -> tuple[VectorSearch | None, Tensor | None]:
-    """Checks examples.
+def numbered(
+    count: int, labels: Sequence[Any], *, before: Sequence[Any] = (), after: Sequence[Any] = ()
+) -> tuple[list[Any], Tensor]:
+    """Numbers the labels of examples in the order in which they first occur.
 
     Args:
-        examples: Their embeddings `[N, D]`, or None.
-        groups: Their groups, int64 `[N]`, or None.
-        num_labels: Number of groups.
-        method: What they are for.
+        count: Number of examples.
+        labels: The label of each.
+        before: Labels that are numbered first.
+        after: Labels that are numbered last.
 
     Returns:
-        A search over the examples, and their groups on the CPU; twice None where there are none.
+        Every label once, and the number of each example's label, int64 `[count]`.
 
     Raises:
-        ValueError: If shapes or values do not fit, or the method needs them and they are not there.
-    """
-    if examples is None and groups is None and method == "weights":
-        return None, None
-    if examples is None or groups is None:
-        raise ValueError(f"method={method!r} needs labelled examples: give examples= and groups=")
-    search, groups = VectorSearch(examples), groups.detach().cpu()
-    if groups.dtype != torch.int64 or groups.shape != (len(search),):
-        raise ValueError(
-            f"expected the group of each of {len(search)} examples, int64 [{len(search)}], got {groups.dtype} "
-            f"{list(groups.shape)}"
-        )
-    if int(groups.min()) < 0 or int(groups.max()) >= num_labels:
-        raise ValueError(
-            f"groups must be places among the {num_labels} labels, from 0 to {num_labels - 1}, got "
-            f"{int(groups.min())} to {int(groups.max())}"
-        )
-    return search, groups
+        ValueError: If there is not a label for each example, or there is no example; or as of :func:`places_of`.
 
-
-def check_count(count: int, labels: Sequence[Any]) -> None:
-    """Checks that there is a label for each of some objects.
-
-    Raises:
-        ValueError: If there is not, or there is no object.
+    Example:
+        >>> numbered(3, ["dog", "cat", "dog"], before=["cat"])
+        (['cat', 'dog'], tensor([1, 0, 1]))
     """
     if count != len(labels) or not count:
         raise ValueError(
             f"expected a label for each example, one or more, got {count} examples and {len(labels)} labels"
         )
+    distinct = list(dict.fromkeys([*before, *labels, *after]))
+    places = places_of(distinct)
+    return distinct, torch.tensor([places[one] for one in labels], dtype=torch.int64)
 
 
-def weight_columns(weights: ClassWeights | None, labels: Sequence[Any], method: Method) -> Tensor:
-    """Finds the class weights of labels.
+def places_among(labels: Sequence[Any], places: Mapping[Any, int]) -> Tensor:
+    """Finds labels among those of a classifier.
 
     Args:
-        weights: Class weights of the model.
-        labels: The label of each group.
-        method: What they are for, `"weights"` or `"both"`.
+        labels: Labels.
+        places: Those of the classifier with their places.
 
     Returns:
-        The column of each label's weights, int64 `[G]`; -1 for a label that has none.
+        The place of each, int64 `[N]`.
 
     Raises:
-        ValueError: If there are none, or too few for the method.
+        ValueError: If one is not there.
     """
-    if weights is None:
+    unknown = next((one for one in labels if one not in places), None)
+    if unknown is not None or None in labels:
         raise ValueError(
-            f"method={method!r} needs class weights, and the model has none: train it with a loss that has "
-            'class weights, such as SoftmaxLoss or ArcFaceLoss, or choose method="knn"'
+            f"the classifier does not know the label {unknown!r}; it knows {len(places)}, {next(iter(places))!r} among "
+            "them. Leave such objects out, or add examples with add_examples"
         )
-    columns = {label: place for place, label in enumerate(weights.labels) if label is not None}
-    found = torch.tensor([columns.get(label, -1) for label in labels], dtype=torch.int64)
-    missing = [label for label, column in zip(labels, found.tolist(), strict=True) if column < 0]
-    if len(missing) == len(found) or (missing and method == "weights"):
-        raise ValueError(
-            f"the model has no class weights for {len(missing)} of {len(found)} labels, {missing[0]!r} among them: "
-            'leave those out, or choose method="knn", which tells them by examples'
-        )
-    return found
+    return torch.tensor([places[one] for one in labels], dtype=torch.int64)
