@@ -84,7 +84,7 @@ def test_an_unknown_table_is_an_error():
 
 def test_side_by_side_names_those_that_did_better():
     def method(accuracy: float, cpu_seconds: float) -> dict[str, object]:
-        run = {"accuracy": accuracy, "cpu_seconds": cpu_seconds}
+        run = {"accuracy": accuracy, "cpu_seconds": cpu_seconds, "seconds": 100.0}
         return {
             "package": "one",
             "version": "1.0",
