@@ -48,5 +48,5 @@ def _searched(ours: Measured) -> str:
     """How much of the machine the search had: its time is wall time, so a busy machine cuts it short."""
     return (
         f"The search of `{OURS}` ends by the clock. On the first draw it all took {ours['seconds']:.0f} s, in which it "
-        f"had the processor for {ours['cpu_seconds']:.0f} s: where other programs take the rest, it tries fewer recipes."
+        f"had the processor for {ours['cpu_seconds']:.0f} s: on a busy machine it tries fewer recipes."
     )
