@@ -203,7 +203,7 @@ METHODS = {
     "sentence-transformers, BatchHardSoftMarginTripletLoss": Method(
         lambda: sentence_transformers("BatchHardSoftMarginTripletLoss"),
         "sentence-transformers",
-        "the same with a loss that has no margin",
+        "the whole encoder, 1 epoch, `group_by_label`",
     ),
     "pytorch-metric-learning, MultiSimilarityLoss": Method(
         lambda: metric_learning("MultiSimilarityLoss"),
@@ -215,7 +215,7 @@ METHODS = {
     ),
     "logistic regression": Method(lambda: logistic_regression(False), "scikit-learn", "`C=10`, " + FROZEN),
     "logistic regression with names": Method(
-        lambda: logistic_regression(True), "scikit-learn", "the same, the intents' names are examples too"
+        lambda: logistic_regression(True), "scikit-learn", "`C=10`, the intents' names are examples too, " + FROZEN
     ),
     "nearest neighbours": Method(nearest_neighbours, "sentence-transformers", "the untouched encoder"),
 }
