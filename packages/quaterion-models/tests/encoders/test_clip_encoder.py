@@ -109,8 +109,8 @@ def test_each_tower_holds_its_own_half_of_the_weights(tiny_clip):
     encoder = ClipEncoder(folder)
     text, image = encoder.options["text"], encoder.options["image"]
     encode(encoder, TEXTS)
-    assert text.__dict__["_frozen"] is not None
-    assert image.__dict__["_frozen"] is None  # no image has come yet
+    assert text._frozen.model is not None
+    assert image._frozen.model is None  # no image has come yet
     encode(encoder, IMAGES)
     halves = [{name for name, _ in tower.loaded().named_parameters()} for tower in (text, image)]
     whole = {name for name, _ in transformers.AutoModel.from_pretrained(folder).named_parameters()}

@@ -101,10 +101,10 @@ def test_weights_are_read_at_the_first_forward_and_kept_apart(folder):
     assert encoder.embedding_size == 2
     (folder / "elsewhere").rename(folder / "model.safetensors")
     encode(encoder)
-    assert encoder.__dict__["_frozen"] is not None
+    assert encoder._frozen.model is not None
     assert list(encoder.parameters()) == [] and encoder.state_dict() == {} and list(encoder.children()) == []
     for copied in (copy.deepcopy(encoder), pickle.loads(pickle.dumps(encoder))):
-        assert copied.__dict__["_frozen"] is None
+        assert copied._frozen.model is None
         assert np.array_equal(encode(copied), encode(encoder))
 
 

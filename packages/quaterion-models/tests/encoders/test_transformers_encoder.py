@@ -248,7 +248,7 @@ def test_a_frozen_one_has_no_parameters_and_no_state(tiny_model):
     assert not any(part.training for part in encoder.train().loaded().modules())
     assert not any(parameter.requires_grad for parameter in encoder.loaded().parameters())
     assert len(pickle.dumps(encoder)) < 10_000
-    assert copy.deepcopy(encoder).__dict__["_frozen"] is None
+    assert copy.deepcopy(encoder)._frozen.model is None
 
 
 def test_the_collate_function_works_in_workers(tiny_model):
@@ -289,7 +289,7 @@ def test_a_frozen_one_is_saved_as_its_files(tiny_model, tmp_path):
     options["prompts"] = {"query": "word1 ", "document": "word2 "}
     model = model_of(TransformersEncoder(tiny_model("modernbert"), **options))
     model.save(tmp_path / "model")
-    assert model.encoders["default"].__dict__["_frozen"] is None
+    assert model.encoders["default"]._frozen.model is None
     loaded = SimilarityModel.load(tmp_path / "model")
     assert loaded.encoders["default"].settings == model.encoders["default"].settings
     assert loaded.encoders["default"].fingerprint() == model.encoders["default"].fingerprint()

@@ -262,7 +262,7 @@ def minilm_vectors(minilm):
     """The vectors of the model as it is, which the cache has from then on."""
     vectors, encoded, encoder = minilm("as it is")
     assert encoded == len(set(MINILM_TEXTS))
-    assert encoder.__dict__["_frozen"] is not None
+    assert encoder._frozen.model is not None
     return vectors
 
 
@@ -323,7 +323,7 @@ def test_a_change_of_a_ready_made_encoder_misses_and_the_old_one_hits_without_it
     for vectors, run in ((old, lambda: minilm("as it is")), (new, lambda: minilm(name, options=options))):
         again, encoded, encoder = run()
         assert encoded == 0 and torch.equal(again, vectors)
-        assert encoder.__dict__["_frozen"] is None
+        assert encoder._frozen.model is None
 
 
 @pytest.mark.slow
@@ -338,7 +338,7 @@ def test_every_precision_of_a_ready_made_encoder_has_vectors_of_its_own(minilm, 
     for vectors, way in zip([minilm_vectors, *(vectors for vectors, _, _ in found)], [{}, *ways], strict=True):
         again, encoded, encoder = minilm("as it is", **way)
         assert encoded == 0 and torch.equal(again, vectors)
-        assert encoder.__dict__["_frozen"] is None
+        assert encoder._frozen.model is None
 
 
 @pytest.mark.slow
@@ -352,6 +352,6 @@ def test_a_fresh_process_reads_a_ready_made_encoders_vectors_without_its_weights
         config = tests.CacheConfig(save_dir={str(minilm.stores)!r})
         vectors = tests.cached_vectors(encoder, config, tests.MINILM_TEXTS)
         loaded = [name for name in ("sentence_transformers", "transformers") if name in sys.modules]
-        print(json.dumps([encoder.__dict__["_frozen"] is None, loaded, vectors.tolist()]))
+        print(json.dumps([encoder._frozen.model is None, loaded, vectors.tolist()]))
     """
     assert fresh_process(code) == [True, [], minilm_vectors.tolist()]

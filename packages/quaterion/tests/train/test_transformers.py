@@ -48,7 +48,7 @@ def test_training_is_the_same_with_and_without_a_cache_that_keeps_the_weights_un
         Quaterion.fit(model, make_trainer(max_epochs=2), PairsSimilarityDataLoader(DATA, batch_size=4, shuffle=True))
         runs.append([value for _, value in model.steps])
     assert runs[0] and runs[1] == pytest.approx(runs[0], rel=1e-5) and runs[2] == runs[1]
-    assert [encoder.__dict__["_frozen"] is not None for encoder in encoders] == [True, True, False]
+    assert [encoder._frozen.model is not None for encoder in encoders] == [True, True, False]
 
 
 def test_a_change_of_pooling_or_prompts_is_encoded_anew(folder, model_type, make_trainer, tmp_path):

@@ -178,6 +178,38 @@ def _check(settings: Mapping[str, Any]) -> None:
         )
 
 
+def without_frozen(state: dict[str, Any], module: nn.Module, prefix: str) -> dict[str, Any]:
+    """Leaves the frozen weights beside adapters out of a state: they are in files.
+
+    Args:
+        state: State of the module, which is changed.
+        module: A module with adapters, which may be frozen too.
+        prefix: What its names begin with in the state.
+
+    Returns:
+        The state.
+    """
+    for name in _beside_adapters(module):
+        state.pop(prefix + name, None)
+    return state
+
+
+def add_frozen(state: dict[str, Any], module: nn.Module, prefix: str) -> None:
+    """Adds to a state what :func:`without_frozen` left out of it, as the module has it.
+
+    Args:
+        state: State of the module, which is changed.
+        module: A module with adapters.
+        prefix: What its names begin with in the state.
+    """
+    for name, weight in _beside_adapters(module).items():
+        state.setdefault(prefix + name, weight)
+
+
+def _beside_adapters(module: nn.Module) -> dict[str, nn.Parameter]:
+    return {name: one for name, one in module.named_parameters() if not one.requires_grad and ".lora_" not in name}
+
+
 def _places(backbone: nn.Module, settings: Mapping[str, Any]) -> list[str]:
     """Names of all modules that get adapters: exact ones, for which peft would not look at the number of the layer."""
     targets, numbers = settings["target_modules"], settings.get("layers_to_transform")

@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from quaterion_models.encoders.encoder import Encoder
-from quaterion_models.encoders.lora import add_adapters, keep_statistics, lora_settings, remove_adapters
-from quaterion_models.encoders.model_layers import enable_checkpointing
+from quaterion_models.encoders.frozen_model import FrozenModel
+from quaterion_models.encoders.lora import add_frozen, keep_statistics, lora_settings, remove_adapters, without_frozen
 from quaterion_models.encoders.partly_trained import PartlyTrained, Trunk
 from quaterion_models.encoders.pretrained_collate import PretrainedCollate
 from quaterion_models.encoders.pretrained_files import (
@@ -26,7 +26,7 @@ from quaterion_models.encoders.pretrained_files import (
 )
 from quaterion_models.encoders.pretrained_fingerprint import PretrainedTrunk, pretrained_fingerprint
 from quaterion_models.encoders.token_states import TokenStates
-from quaterion_models.encoders.trained_part import check_trained_part
+from quaterion_models.encoders.trained_part import check_trained_part, trained_model
 from quaterion_models.encoders.watched_files import WatchedFiles
 
 if TYPE_CHECKING:
@@ -40,11 +40,11 @@ class PretrainedEncoder(Encoder):
     """An encoder whose weights, configuration and preprocessing are the files of one folder.
 
     The weights of a frozen encoder are loaded at the first forward: with all vectors in a cache they are never read,
-    and `embedding_size`, `fingerprint` and `cache_key` need only the files. They are kept apart from the module's
-    parameters, so that checkpoints hold only what is trained; copies and worker processes read them when they need
-    them. A trainable model is the submodule :attr:`model`; with `lora` only small adapters beside its linear layers are
-    trained. Then :meth:`state_dict`, and with it a checkpoint, leaves the frozen weights out: they are those of
-    :attr:`folder`, which the encoder is built from before a checkpoint is loaded.
+    and `embedding_size`, `fingerprint` and `cache_key` need only the files. They are no parameters of the module and in
+    none of its copies, so that checkpoints and worker processes get only what is trained. A trainable model is the
+    submodule :attr:`model`; with `lora` only small adapters beside its linear layers are trained. Then
+    :meth:`state_dict`, and with it a checkpoint, leaves the frozen weights out: they are those of :attr:`folder`, which
+    the encoder is built from before a checkpoint is loaded.
 
     A subclass gives :attr:`source`, :attr:`SETTINGS`, :meth:`load_model`, :meth:`embed`, :meth:`read_size`,
     :meth:`write_model` and `get_collate_fn`; where its files do not all lie in the folder itself, :meth:`model_files`.
@@ -114,25 +114,16 @@ class PretrainedEncoder(Encoder):
         self.check_folder(self.folder)
         # Goes where the module goes, and so tells weights that are loaded later where to go.
         self.register_buffer("_device", torch.zeros(0), persistent=False)
-        self.__dict__["_frozen"] = None  # not a submodule: see the class's docstring
-        self._placed: tuple[torch.device, torch.dtype] | None = None
+        self._frozen = FrozenModel()
         self._size: int | None = None
         # Kept, so that what it loads is loaded once, and not for each call of `encode`.
         self.collate_fn: PretrainedCollate | None = None
         self._files = WatchedFiles(self.folder, self.model_files)
-        # Not a submodule either: what is trained of it is the submodule `model`.
-        self._partly: PartlyTrained | None = None
+        self._partly: PartlyTrained | None = None  # what is trained of it is the submodule `model`
         if self._trainable:
-            model = self._files.reading(lambda: self.load_model(self._weights_dtype()))
+            model = self._read(self._weights_dtype())
             self.freeze_unused(model)
-            if lora is not None:
-                add_adapters(model, self.settings["lora"])
-            if gradient_checkpointing:
-                enable_checkpointing(model)
-            if layers is not None:
-                self._partly = PartlyTrained(model, layers)
-                model = self._partly.divide(self.embed)
-            self.model = model
+            self.model, self._partly = trained_model(model, self.embed, self.settings, gradient_checkpointing)
 
     # ---- what a subclass gives
 
@@ -231,6 +222,11 @@ class PretrainedEncoder(Encoder):
         return self._trainable
 
     @property
+    def module_dtype(self) -> torch.dtype:
+        """Precision that the module was cast to, which is that of its vectors: float32 unless it was."""
+        return self._device.dtype
+
+    @property
     def divided_model(self) -> nn.Module | None:
         """The whole model where only its top layers are trained; None where there are no two parts."""
         return None if self._partly is None else self._partly.model
@@ -269,15 +265,7 @@ class PretrainedEncoder(Encoder):
             return self._partly.placed()
         if self._trainable:
             return self.model
-        place, dtype = self._device.device, self._weights_dtype()
-        # Read again for another precision: a cast would round buffers that a model keeps in float32 on purpose.
-        model = self.__dict__["_frozen"] if self._placed is not None and self._placed[1] == dtype else None
-        if model is None:
-            model = self._read_frozen(dtype)
-        if self._placed != (place, dtype):
-            model.to(place)
-            self._placed = (place, dtype)
-        return model
+        return self._frozen.placed(self._device.device, self._weights_dtype(), self._read)
 
     @property
     def has_adapters(self) -> bool:
@@ -335,9 +323,7 @@ class PretrainedEncoder(Encoder):
             Tensors by name.
         """
         state = super().state_dict(*args, **kwargs)
-        for name in self._frozen_names():
-            state.pop(kwargs.get("prefix", "") + name, None)
-        return state
+        return without_frozen(state, self, kwargs.get("prefix", "")) if self.has_adapters else state
 
     def fingerprint(self) -> str:
         """Digests the model's files and the settings; the weights of a trainable model are taken as they are now.
@@ -353,8 +339,9 @@ class PretrainedEncoder(Encoder):
             TypeError: If something that a subclass adds cannot be hashed.
         """
         files, loaded = self.digest_files()
-        if self.__dict__["_frozen"] is not None and files != loaded:
-            self.__dict__["_frozen"] = self._placed = self._size = None
+        if self._frozen.model is not None and files != loaded:
+            self._frozen.forget()
+            self._size = None
         return pretrained_fingerprint(self, files, loaded)
 
     def digest_files(self) -> tuple[list[tuple[str, str]], list[tuple[str, str]] | None]:
@@ -401,34 +388,13 @@ class PretrainedEncoder(Encoder):
 
         return load_pretrained(cls, Path(path), build=cls)
 
-    @property
-    def module_dtype(self) -> torch.dtype:
-        """Precision that the module was cast to, which is that of its vectors: float32 unless it was."""
-        return self._device.dtype
-
-    def __getstate__(self) -> dict[str, Any]:
-        # Frozen weights are in the files: copies and worker processes read them when they need them.
-        return {**self.__dict__, "_frozen": None, "_placed": None}
-
     def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any) -> None:
-        # The frozen weights that a state leaves out are there already, so that strict loading misses only adapters.
-        own = dict(self.named_parameters())
-        for name in self._frozen_names():
-            state_dict.setdefault(prefix + name, own[name])
+        if self.has_adapters:  # the frozen weights are there already, so that strict loading misses only adapters
+            add_frozen(state_dict, self, prefix)
         super()._load_from_state_dict(state_dict, prefix, *args)
 
-    def _frozen_names(self) -> list[str]:
-        """Names of the frozen weights beside the adapters, which may be frozen too; none without adapters."""
-        if not self.has_adapters:
-            return []
-        return [name for name, one in self.named_parameters() if not one.requires_grad and ".lora_" not in name]
-
-    def _read_frozen(self, dtype: torch.dtype) -> nn.Module:
-        model = self._files.reading(lambda: self.load_model(dtype))
-        self.__dict__["_frozen"] = model.eval().requires_grad_(False)
-        self._placed = (torch.device("cpu"), dtype)
-        return model
+    def _read(self, dtype: torch.dtype) -> nn.Module:
+        return self._files.reading(lambda: self.load_model(dtype))
 
     def _weights_dtype(self) -> torch.dtype:
-        dtype = self.settings["dtype"]
-        return self._device.dtype if dtype is None else _PRECISIONS[dtype]
+        return _PRECISIONS.get(self.settings["dtype"], self.module_dtype)

@@ -23,7 +23,7 @@ Digests = list[tuple[str, str]]
 _OURS = f"{__name__.partition('.')[0]}."
 # What a fingerprint covers in a way of its own, or what does not change the vectors.
 _OWN = frozenset(
-    {"settings", "folder", "model", "_device", "_trainable", "_frozen", "_placed", "_size", "collate_fn"}
+    {"settings", "folder", "model", "_device", "_trainable", "_frozen", "_size", "collate_fn"}
     | {"_files", "_partly", "gradient_checkpointing"}
 )
 _LAYERS = "trainable_layers"

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
+
+from torch import Tensor, nn
+
+from quaterion_models.encoders.lora import add_adapters
+from quaterion_models.encoders.model_layers import enable_checkpointing
+from quaterion_models.encoders.partly_trained import PartlyTrained
 
 if TYPE_CHECKING:
     from quaterion_models.encoders.lora import LoraOptions
@@ -49,3 +56,33 @@ def check_trained_part(
             "out, or pass trainable=True or lora=True"
         )
     return trained, layers or None
+
+
+def trained_model(
+    model: nn.Module, embed: Callable[[Any, Any], Tensor], settings: Mapping[str, Any], gradient_checkpointing: bool
+) -> tuple[nn.Module, PartlyTrained | None]:
+    """Makes of a model what is trained of it.
+
+    Args:
+        model: The model, which is changed.
+        embed: Computes vectors with it from a batch.
+        settings: Those of its encoder: `trainable_layers`, how many of its last layers are trained; `lora`, the
+            adapters that are trained in the place of its weights. Without either all of it is trained.
+        gradient_checkpointing: Whether layers are computed again in the backward pass.
+
+    Returns:
+        What is trained, a model as well; and the divided model, where only its last layers are.
+
+    Raises:
+        ValueError: If adapters, layers or checkpointing do not fit the model.
+        ImportError: If the extra for adapters is not installed.
+    """
+    layers = settings.get("trainable_layers")
+    if "lora" in settings:
+        add_adapters(model, settings["lora"])
+    if gradient_checkpointing:
+        enable_checkpointing(model)
+    if layers is None:
+        return model, None
+    partly = PartlyTrained(model, layers)
+    return partly.divide(embed), partly
