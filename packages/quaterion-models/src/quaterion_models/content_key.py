@@ -68,10 +68,10 @@ def content_key(obj: Any) -> bytes:
 
 
 def content_id(obj: Any) -> int:
-    """Computes a 64-bit signed integer from an object's content: the first half of its :func:`content_key`.
+    """Computes a 64-bit signed integer from an object's content: the first half of its `content_key`.
 
     Args:
-        obj: As for :func:`content_key`.
+        obj: As for `content_key`.
 
     Returns:
         An integer that fits ``torch.int64``.

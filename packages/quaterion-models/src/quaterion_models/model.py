@@ -43,7 +43,7 @@ class SimilarityModel(EmbeddingNetwork):
 
     Vectors are joined in the order of the dict of encoders, which is kept when the model is saved. A model has two
     sides, queries and documents, when its head is a `SwitchHead` with exactly the options `"query"` and `"document"`,
-    or when an encoder prepares the two differently (:meth:`Encoder.get_side_fn`).
+    or when an encoder prepares the two differently (`Encoder.get_side_fn`).
 
     Args:
         encoders: One encoder (its name is then `"default"`), or names to encoders. Any name works.
@@ -143,7 +143,7 @@ class SimilarityModel(EmbeddingNetwork):
 
         Raises:
             ValueError: If the model has no head, or sizes do not fit.
-            TypeError: If `inputs` is an iterator or a set: :meth:`encode_stream` takes those.
+            TypeError: If `inputs` is an iterator or a set: `encode_stream` takes those.
             Exception: What an encoder raises for an object that it cannot read; a note tells the object's position.
         """
         return self._encode(
@@ -152,12 +152,12 @@ class SimilarityModel(EmbeddingNetwork):
 
     @_signature_of(encode)
     def encode_query(self, *args: Any, **options: Any) -> Any:
-        """Computes embeddings of queries; the same as :meth:`encode`."""
+        """Computes embeddings of queries; the same as `encode`."""
         return self._encode(QUERY, *args, **options)
 
     @_signature_of(encode)
     def encode_document(self, *args: Any, **options: Any) -> Any:
-        """Computes embeddings of documents, with the arguments of :meth:`encode`; the same without two sides."""
+        """Computes embeddings of documents, with the arguments of `encode`; the same without two sides."""
         return self._encode(DOCUMENT, *args, **options)
 
     def encode_stream(
@@ -186,7 +186,7 @@ class SimilarityModel(EmbeddingNetwork):
             on_error: `"skip"` leaves out objects that cannot be read (an unreadable image, a record without the field),
                 and lists them in their chunk; `"raise"` ends with the error of the first. Errors of the model itself
                 are always raised.
-            devices: As for :meth:`encode`.
+            devices: As for `encode`.
             show_progress: Whether to show a progress bar (needs the extra `progress`).
 
         Returns:
@@ -219,9 +219,9 @@ class SimilarityModel(EmbeddingNetwork):
         """Tells the group of objects by the class weights that training left.
 
         Args:
-            inputs: As for :meth:`encode`.
-            batch_size: As for :meth:`encode`.
-            show_progress: As for :meth:`encode`.
+            inputs: As for `encode`.
+            batch_size: As for `encode`.
+            show_progress: As for `encode`.
 
         Returns:
             Label and similarity of the nearest class, for each object.
@@ -321,7 +321,7 @@ class SimilarityModel(EmbeddingNetwork):
         Args:
             repo_id: Name on the hub, such as `"user/model"`; made where it does not exist.
             predictors: Classifier and matcher of this model, which are sent along with it.
-            card: As for :meth:`save`.
+            card: As for `save`.
             private: Whether a new repository is private.
             token: Token of the hub; None for the one that is stored on this machine.
             revision: Branch to write to, made where it does not exist; None for the main one.
@@ -363,7 +363,7 @@ class SimilarityModel(EmbeddingNetwork):
         head: EncoderHead | None = None,
         device: str | torch.device = "cpu",
     ) -> Self:
-        """Reads a model from the Hugging Face hub or from a folder, as safely as :meth:`load` does.
+        """Reads a model from the Hugging Face hub or from a folder, as safely as `load` does.
 
         Needs the extra `hub`, unless it is a folder.
 
@@ -373,10 +373,10 @@ class SimilarityModel(EmbeddingNetwork):
             token: Token of the hub; None for the one that is stored on this machine.
             cache_dir: Where to keep what is fetched; None for the hub's own cache.
             local_files_only: Whether to take only what has been fetched before.
-            classes: As for :meth:`load`.
-            encoders: As for :meth:`load`.
-            head: As for :meth:`load`.
-            device: As for :meth:`load`.
+            classes: As for `load`.
+            encoders: As for `load`.
+            head: As for `load`.
+            device: As for `load`.
 
         Returns:
             The model, in eval mode.

@@ -106,7 +106,7 @@ class EmbeddingNetwork(nn.Module):
         return self.head
 
     def get_collate_fn(self) -> ModelCollate:
-        """Returns the picklable function that turns a list of objects into the input of :meth:`forward`."""
+        """Returns the picklable function that turns a list of objects into the input of `forward`."""
         encoders = self.encoders
         return ModelCollate(
             {key: encoder.get_collate_fn() for key, encoder in encoders.items()},

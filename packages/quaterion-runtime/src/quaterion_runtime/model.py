@@ -40,7 +40,7 @@ def _signature_of(original: F) -> Callable[[Callable[..., Any]], F]:
 class Model:
     """Turns objects into embeddings with a model that `quaterion export` wrote.
 
-    Build it with :meth:`load`. Threads may share it.
+    Build it with `load`. Threads may share it.
 
     Args:
         folder: What the folder says.
@@ -121,7 +121,7 @@ class Model:
             normalize: Whether to scale every embedding to length 1; those of a model that was exported so have it.
             dimensions: Components to keep, of models trained for that (Matryoshka); what is kept of embeddings of
                 length 1 is scaled to length 1 again.
-            precision: `"float32"`, `"int8"` or `"binary"`: see :func:`quaterion_runtime.quantize`.
+            precision: `"float32"`, `"int8"` or `"binary"`: see `quaterion_runtime.quantize`.
             show_progress: Whether to show a progress bar (needs the extra `progress`).
 
         Returns:
@@ -137,7 +137,7 @@ class Model:
 
     @_signature_of(encode)
     def encode_query(self, *args: Any, **options: Any) -> Any:
-        """Computes embeddings of queries; the same as :meth:`encode`."""
+        """Computes embeddings of queries; the same as `encode`."""
         return self.encode(*args, **options)
 
     @_signature_of(encode)
@@ -151,7 +151,7 @@ class Model:
         precision: Precision = "float32",
         show_progress: bool = False,
     ) -> Any:
-        """Computes embeddings of documents, with the arguments of :meth:`encode`; the same without two sides."""
+        """Computes embeddings of documents, with the arguments of `encode`; the same without two sides."""
         shape = shape_of(self._folder, normalize, dimensions, precision)
         return self._encode(inputs, batch_size, DOCUMENT, shape, show_progress=show_progress)
 
@@ -175,9 +175,9 @@ class Model:
             batch_size: Objects in a batch; batches hold objects of like length of one chunk.
             chunk_size: Objects in a chunk. One chunk is in memory at a time.
             side: `"query"` or `"document"`, for a two-sided model; None for queries.
-            normalize: As for :meth:`encode`.
-            dimensions: As for :meth:`encode`.
-            precision: As for :meth:`encode`.
+            normalize: As for `encode`.
+            dimensions: As for `encode`.
+            precision: As for `encode`.
             on_error: `"skip"` leaves out objects that cannot be read (an unreadable image, a record without the field),
                 and lists them in their chunk; `"raise"` ends with the error of the first. Errors of the model itself
                 are always raised.

@@ -47,7 +47,7 @@ def as_stream(objects: Iterable[Any]) -> Iterable[Any]:
     """Checks that something holds many objects, to be read one after the other.
 
     Args:
-        objects: Any iterable that is not a single object in the sense of :func:`as_objects`.
+        objects: Any iterable that is not a single object in the sense of `as_objects`.
 
     Returns:
         The same.

@@ -52,10 +52,10 @@ def empty(count: int, size: int, precision: Precision) -> NDArray[Any]:
     Args:
         count: How many.
         size: Components of each, before they are stored in fewer bytes.
-        precision: As for :func:`quantize`.
+        precision: As for `quantize`.
 
     Returns:
-        An array with the shape and dtype that :func:`quantize` gives, its values undefined.
+        An array with the shape and dtype that `quantize` gives, its values undefined.
     """
     none = quantize(np.empty((0, size), dtype=np.float32), precision)
     return np.empty((count, none.shape[1]), dtype=none.dtype)

@@ -154,7 +154,7 @@ def rescore(
     Args:
         queries: `[N, D]`, float32 or int8.
         documents: `[M, D]`, float32 or int8.
-        rows: Candidates of each query, rows of documents, `[N, C]`, as :func:`top_k` gives them.
+        rows: Candidates of each query, rows of documents, `[N, C]`, as `top_k` gives them.
         k: How many to keep; of fewer candidates all.
 
     Returns:

@@ -52,7 +52,7 @@ def encode(
     devices: Sequence[Device] | None,
     show_progress: bool,
 ) -> NDArray[Any] | Tensor:
-    """Encodes one object or many; see :meth:`SimilarityModel.encode`.
+    """Encodes one object or many; see `SimilarityModel.encode`.
 
     Batches hold objects of like length: all are sorted by the encoders' quick estimate, then those of a portion by
     their exact lengths. That leaves as little padding as exact lengths of all would.
@@ -98,7 +98,7 @@ def encode_stream(
     devices: Sequence[Device] | None,
     show_progress: bool,
 ) -> Iterator[EncodedChunk]:
-    """Encodes objects as they come; see :meth:`SimilarityModel.encode_stream`.
+    """Encodes objects as they come; see `SimilarityModel.encode_stream`.
 
     Args:
         model: The model.

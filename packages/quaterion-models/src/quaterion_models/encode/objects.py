@@ -48,7 +48,7 @@ def as_stream(objects: Any) -> Iterable[Any]:
     """Checks that something holds many objects, to be read one after the other.
 
     Args:
-        objects: Any iterable that is not a single object in the sense of :func:`as_objects`: generators, files, data
+        objects: Any iterable that is not a single object in the sense of `as_objects`: generators, files, data
             sets of torch, lists, rows of arrays.
 
     Returns:

@@ -45,7 +45,7 @@ def array_digest(array: NDArray[Any]) -> str:
         array: The array.
 
     Returns:
-        32 hexadecimal digits, those of :func:`quaterion_models.file_digest.file_digest`.
+        32 hexadecimal digits, those of `quaterion_models.file_digest.file_digest`.
     """
     file = _Hashing()
     np.lib.format.write_array(file, array, allow_pickle=False)

@@ -107,7 +107,7 @@ class ClipEncoder(SwitchEncoder):
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:  # type: ignore[override]  # no classes are named in its folder
-        """Builds the encoder from a folder that :meth:`save` wrote.
+        """Builds the encoder from a folder that `save` wrote.
 
         Args:
             path: The folder.

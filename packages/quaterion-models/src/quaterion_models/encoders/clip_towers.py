@@ -252,7 +252,7 @@ class ClipTokenizer(PretrainedCollate):
         """Tokenises texts.
 
         Args:
-            tool: What :meth:`load` returned.
+            tool: What `load` returned.
             objects: B texts.
 
         Returns:

@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 class Encoder(nn.Module, ABC):
     """Turns a batch of objects into one vector each.
 
-    A subclass gives :attr:`trainable`, :attr:`embedding_size` and :meth:`forward`, and where its input is not what
-    torch's default collate function handles, :meth:`get_collate_fn`. Everything else has a default.
+    A subclass gives `trainable`, `embedding_size` and `forward`, and where its input is not what
+    torch's default collate function handles, `get_collate_fn`. Everything else has a default.
 
     An encoder that is not trainable stays in eval mode and its parameters get no gradients, whatever
-    `model.train()` says. The arguments of the constructor are recorded, so that :meth:`save` and :meth:`load` work
+    `model.train()` says. The arguments of the constructor are recorded, so that `save` and `load` work
     where they are plain values.
 
     Example:
@@ -57,21 +57,21 @@ class Encoder(nn.Module, ABC):
     @property
     @abstractmethod
     def embedding_size(self) -> int:
-        """Length of the vectors that :meth:`forward` returns."""
+        """Length of the vectors that `forward` returns."""
 
     @abstractmethod
     def forward(self, batch: Any) -> Tensor:
         """Computes embeddings.
 
         Args:
-            batch: What the function of :meth:`get_collate_fn` returned for B objects.
+            batch: What the function of `get_collate_fn` returned for B objects.
 
         Returns:
             Embeddings `[B, embedding_size]`.
         """
 
     def get_collate_fn(self) -> CollateFnType:
-        """Returns the function that turns a list of objects into the input of :meth:`forward`.
+        """Returns the function that turns a list of objects into the input of `forward`.
 
         It runs in the workers of a DataLoader, so it should be picklable and hold no model. The default is torch's
         `default_collate`.
@@ -100,7 +100,7 @@ class Encoder(nn.Module, ABC):
         """Returns the function that prepares an object for the side it stands on, queries or documents.
 
         A model whose encoder has one is two-sided. The function is called as `prepare(obj, "query")` or
-        `prepare(obj, "document")`, once, before the collate function, :meth:`cache_key` and :meth:`length` see the
+        `prepare(obj, "document")`, once, before the collate function, `cache_key` and `length` see the
         object: a text encoder puts its prompt in front. It must not change the object, and be picklable.
 
         Returns:
@@ -111,7 +111,7 @@ class Encoder(nn.Module, ABC):
     def get_trunk(self) -> Trunk | None:
         """Returns the frozen lower part of an encoder of which only the upper part is trained.
 
-        Its output can be cached, and :meth:`forward` then takes `TokenStates` in the place of a collated batch.
+        Its output can be cached, and `forward` then takes `TokenStates` in the place of a collated batch.
 
         Returns:
             The trunk; None, the default, where all or nothing is trained.
@@ -127,7 +127,7 @@ class Encoder(nn.Module, ABC):
             obj: An object.
 
         Returns:
-            16 bytes; by default :func:`quaterion_models.content_key.content_key`.
+            16 bytes; by default `quaterion_models.content_key.content_key`.
         """
         return content_key(obj)
 
@@ -143,7 +143,7 @@ class Encoder(nn.Module, ABC):
         return len(obj) if isinstance(obj, (str, bytes)) else 0
 
     def lengths(self, objects: Sequence[Any]) -> list[int]:
-        """Tells the cost of encoding each of many objects, more closely than :meth:`length` where that is worth it.
+        """Tells the cost of encoding each of many objects, more closely than `length` where that is worth it.
 
         `SimilarityModel.encode` fills its batches by it. Override it where looking at many objects at once tells more
         than looking at one: text encoders count tokens.
@@ -152,7 +152,7 @@ class Encoder(nn.Module, ABC):
             objects: n objects.
 
         Returns:
-            n numbers; by default what :meth:`length` says of each object.
+            n numbers; by default what `length` says of each object.
         """
         return [self.length(obj) for obj in objects]
 
@@ -202,7 +202,7 @@ class Encoder(nn.Module, ABC):
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Builds the encoder again from a folder that :meth:`save` wrote.
+        """Builds the encoder again from a folder that `save` wrote.
 
         Args:
             path: The folder.

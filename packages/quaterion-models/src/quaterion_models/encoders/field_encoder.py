@@ -82,7 +82,7 @@ class FieldEncoder(Encoder):
         return partial(_collate, self._field, self.encoder.get_collate_fn())
 
     def get_meta_extractor(self) -> MetaExtractorFnType:
-        """Returns the function that extracts what the field's encoder does, and what :meth:`extract_meta` adds."""
+        """Returns the function that extracts what the field's encoder does, and what `extract_meta` adds."""
         return partial(_extract_meta, type(self), self._field, self.encoder.get_meta_extractor())
 
     def get_side_fn(self) -> SideFnType | None:
@@ -142,7 +142,7 @@ class FieldEncoder(Encoder):
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, classes: Sequence[type[nn.Module]] = ()) -> Self:
-        """Builds the encoder again from a folder that :meth:`save` wrote.
+        """Builds the encoder again from a folder that `save` wrote.
 
         Args:
             path: The folder.
@@ -163,8 +163,8 @@ def pick(record: Any, field: str | int, which: str = "the record") -> Any:
     """Takes a field out of a record.
 
     Args:
-        record: A mapping, a tuple or list, or an object with attributes; or a :class:`PickedField`.
-        field: As for :class:`FieldEncoder`.
+        record: A mapping, a tuple or list, or an object with attributes; or a `PickedField`.
+        field: As for `FieldEncoder`.
         which: What to call the record in a message.
 
     Returns:

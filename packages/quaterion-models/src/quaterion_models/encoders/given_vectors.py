@@ -51,7 +51,7 @@ def as_matrix(vectors: Any, count: int, size: int, what: Callable[[int], str], s
     """Reads several vectors and checks them.
 
     Args:
-        vectors: A tensor on any device or an array `[count, size]`, or `count` of what :func:`as_row` takes.
+        vectors: A tensor on any device or an array `[count, size]`, or `count` of what `as_row` takes.
         count: How many there must be.
         size: Length of each.
         what: Describes the vector of a row, for messages.

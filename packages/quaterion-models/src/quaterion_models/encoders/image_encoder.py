@@ -152,7 +152,7 @@ class ImageEncoder(PretrainedEncoder):
         return vectors.shape[1]
 
     def load_model(self, dtype: torch.dtype) -> nn.Module:
-        """Loads the model, without the pooler that :attr:`pooling` does not use."""
+        """Loads the model, without the pooler that `pooling` does not use."""
         kind = read_optional(self.folder / "config.json").get("model_type")
         no_pooler = self._pooling_of(kind) in {"cls", "mean"}
         model: nn.Module = load_pretrained_model(self.folder, dtype, without_pooler=no_pooler)
@@ -169,7 +169,7 @@ class ImageEncoder(PretrainedEncoder):
             `[B, embedding_size]`.
 
         Raises:
-            ValueError: If the model does not give what :attr:`pooling` asks for.
+            ValueError: If the model does not give what `pooling` asks for.
         """
         output = model(**in_precision_of(model, batch))
         return pool_images(

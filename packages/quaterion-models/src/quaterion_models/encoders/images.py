@@ -61,7 +61,7 @@ def image_key(obj: Any, *, what: str) -> bytes:
     """Computes the key of an image's content: of a file its bytes, whatever its name; of anything else its pixels.
 
     Args:
-        obj: As for :func:`read_images`.
+        obj: As for `read_images`.
         what: Who takes it, for messages.
 
     Returns:
@@ -86,7 +86,7 @@ def image_key(obj: Any, *, what: str) -> bytes:
 
 
 def is_image(obj: Any) -> bool:
-    """Tells whether an object is of a kind that :func:`read_images` takes."""
+    """Tells whether an object is of a kind that `read_images` takes."""
     return isinstance(obj, (str, bytes, bytearray, memoryview, os.PathLike, np.ndarray, torch.Tensor)) or _is_pil(obj)
 
 

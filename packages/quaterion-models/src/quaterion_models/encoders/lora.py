@@ -85,7 +85,7 @@ def add_adapters(model: nn.Module, settings: Mapping[str, Any]) -> None:
 
     Args:
         model: A pre-trained model.
-        settings: As :func:`lora_settings` returns them.
+        settings: As `lora_settings` returns them.
 
     Raises:
         ValueError: If the model has no such layers.
@@ -121,7 +121,7 @@ def keep_statistics(model: nn.Module) -> None:
 
 
 def remove_adapters(model: nn.Module, *, merge: bool) -> None:
-    """Makes a model what it was before :func:`add_adapters`, in place.
+    """Makes a model what it was before `add_adapters`, in place.
 
     Args:
         model: A model with adapters.
@@ -195,7 +195,7 @@ def without_frozen(state: dict[str, Any], module: nn.Module, prefix: str) -> dic
 
 
 def add_frozen(state: dict[str, Any], module: nn.Module, prefix: str) -> None:
-    """Adds to a state what :func:`without_frozen` left out of it, as the module has it.
+    """Adds to a state what `without_frozen` left out of it, as the module has it.
 
     Args:
         state: State of the module, which is changed.

@@ -57,7 +57,7 @@ class PartlyTrained:
 
     Attributes:
         model: The whole model.
-        trained: Holds what is trained, under its names in the model; set by :meth:`divide`.
+        trained: Holds what is trained, under its names in the model; set by `divide`.
 
     Raises:
         ValueError: If the model has fewer layers, or its layers cannot be found.
@@ -78,7 +78,7 @@ class PartlyTrained:
             embed: Computes vectors from a model and a batch.
 
         Returns:
-            :attr:`trained`.
+            `trained`.
 
         Raises:
             ValueError: If they are not.

@@ -18,11 +18,11 @@ class PretrainedCollate(ABC):
     """Turns objects into a pre-trained model's input with a tool of its folder: a tokenizer, an image processor.
 
     The tool is loaded at the first call, in each process, so that an object of this class is small to pickle and can
-    be sent to DataLoader workers. A subclass gives :meth:`files`, :meth:`load` and :meth:`collate`.
+    be sent to DataLoader workers. A subclass gives `files`, `load` and `collate`.
 
     Args:
         folder: The model's folder.
-        **settings: What :meth:`collate` depends on beside the files, as plain values; kept as :attr:`settings`.
+        **settings: What `collate` depends on beside the files, as plain values; kept as `settings`.
     """
 
     def __init__(self, folder: Path, **settings: Any) -> None:
@@ -75,7 +75,7 @@ class PretrainedCollate(ABC):
         """Turns objects into the model's input.
 
         Args:
-            tool: What :meth:`load` returned.
+            tool: What `load` returned.
             objects: B objects.
 
         Returns:

@@ -42,12 +42,12 @@ class PretrainedEncoder(Encoder):
     The weights of a frozen encoder are loaded at the first forward: with all vectors in a cache they are never read,
     and `embedding_size`, `fingerprint` and `cache_key` need only the files. They are no parameters of the module and in
     none of its copies, so that checkpoints and worker processes get only what is trained. A trainable model is the
-    submodule :attr:`model`; with `lora` only small adapters beside its linear layers are trained. Then
-    :meth:`state_dict`, and with it a checkpoint, leaves the frozen weights out: they are those of :attr:`folder`, which
+    submodule `model`; with `lora` only small adapters beside its linear layers are trained. Then
+    `state_dict`, and with it a checkpoint, leaves the frozen weights out: they are those of `folder`, which
     the encoder is built from before a checkpoint is loaded.
 
-    A subclass gives :attr:`source`, :attr:`SETTINGS`, :meth:`load_model`, :meth:`embed`, :meth:`read_size`,
-    :meth:`write_model` and `get_collate_fn`; where its files do not all lie in the folder itself, :meth:`model_files`.
+    A subclass gives `source`, `SETTINGS`, `load_model`, `embed`, `read_size`,
+    `write_model` and `get_collate_fn`; where its files do not all lie in the folder itself, `model_files`.
     Its constructor takes the folder first and every setting by name, and passes them on.
 
     Args:
@@ -60,7 +60,7 @@ class PretrainedEncoder(Encoder):
         lora: Train adapters in the place of the weights: True, a dict of arguments of `peft.LoraConfig`, or one.
         gradient_checkpointing: Whether a trainable model keeps only what goes into its layers and computes them again
             in the backward pass: less memory, more time, the same gradients.
-        **settings: A value for each of :attr:`SETTINGS`.
+        **settings: A value for each of `SETTINGS`.
 
     Attributes:
         folder: The model's folder.
@@ -129,7 +129,7 @@ class PretrainedEncoder(Encoder):
 
     @abstractmethod
     def load_model(self, dtype: torch.dtype) -> nn.Module:
-        """Loads the model of :attr:`folder`, on the CPU, in eval mode, without network and without code of its own.
+        """Loads the model of `folder`, on the CPU, in eval mode, without network and without code of its own.
 
         Args:
             dtype: Precision of the weights.
@@ -147,7 +147,7 @@ class PretrainedEncoder(Encoder):
         """Computes vectors, before they are brought to the module's precision and normalised.
 
         Args:
-            model: What :meth:`load_model` returned, where the batch is.
+            model: What `load_model` returned, where the batch is.
             batch: What the collate function returned for B objects.
 
         Returns:
@@ -163,7 +163,7 @@ class PretrainedEncoder(Encoder):
         """Writes a model as it is now into an empty folder: as safetensors, with all that loading it needs.
 
         Args:
-            model: What :meth:`load_model` returned, trained since.
+            model: What `load_model` returned, trained since.
             folder: Where to.
         """
 
@@ -173,7 +173,7 @@ class PretrainedEncoder(Encoder):
         They would get no gradient, which training on several devices takes for a mistake.
 
         Args:
-            model: What :meth:`load_model` returned.
+            model: What `load_model` returned.
         """
 
     @classmethod
@@ -373,7 +373,7 @@ class PretrainedEncoder(Encoder):
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Builds the encoder from a folder that :meth:`save` wrote.
+        """Builds the encoder from a folder that `save` wrote.
 
         Args:
             path: The folder.

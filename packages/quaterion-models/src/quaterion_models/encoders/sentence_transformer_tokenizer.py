@@ -68,7 +68,7 @@ class SentenceTransformerTokenizer(TextCollate):
         """Tokenises texts.
 
         Args:
-            tool: What :meth:`load` returned.
+            tool: What `load` returned.
             objects: B texts.
 
         Returns:

@@ -44,12 +44,12 @@ class ChosenObject(NamedTuple):
 class SwitchEncoder(Encoder):
     """Encodes several kinds of objects into one space, each kind by its own encoder.
 
-    Subclass it and override :meth:`encoder_selection`. The side information of each object is `{"encoder": name}`
+    Subclass it and override `encoder_selection`. The side information of each object is `{"encoder": name}`
     (beside that of the chosen encoder), which a `SwitchHead` can use.
 
     Args:
         options: Names to encoders. All must have the same embedding size (checked at the first forward and by
-            :meth:`check_sizes`); some may be trainable and others not.
+            `check_sizes`); some may be trainable and others not.
 
     Raises:
         ValueError: If there are no options.
@@ -224,7 +224,7 @@ class SwitchEncoder(Encoder):
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, classes: Sequence[type[nn.Module]] = ()) -> Self:
-        """Builds the encoder again from a folder that :meth:`save` wrote.
+        """Builds the encoder again from a folder that `save` wrote.
 
         Args:
             path: The folder.

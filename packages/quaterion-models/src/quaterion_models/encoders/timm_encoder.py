@@ -182,7 +182,7 @@ class TimmCollate(PretrainedCollate):
 
         Args:
             tool: The transform.
-            objects: B images, as for :func:`quaterion_models.encoders.images.read_images`.
+            objects: B images, as for `quaterion_models.encoders.images.read_images`.
 
         Returns:
             Pixels `[B, C, H, W]`.

@@ -125,7 +125,7 @@ def save_text_model(model: Any, source: Path, folder: Path, *, extra: str) -> No
     """Writes the weights of a text model as safetensors, under the names that the whole model has for them.
 
     Args:
-        model: What :func:`load_text_model` returned, trained since.
+        model: What `load_text_model` returned, trained since.
         source: The folder that it was loaded from.
         folder: Where to.
         extra: The extra that brings transformers.

@@ -28,8 +28,8 @@ _OWN = frozenset({"_size", "_normalize", "_lookup", "_place"})
 class VectorEncoder(Encoder):
     """Passes vectors through that were computed elsewhere: by an API, another program, another model.
 
-    Objects are the vectors themselves: arrays, tensors or lists of numbers. An encoder that :meth:`from_npy` or
-    :meth:`from_parquet` made takes ids instead and looks their vectors up. Each vector is checked: its length, and that
+    Objects are the vectors themselves: arrays, tensors or lists of numbers. An encoder that `from_npy` or
+    `from_parquet` made takes ids instead and looks their vectors up. Each vector is checked: its length, and that
     all its numbers are finite. A list given to `encode` is many objects: pass `[vector]` for a single list of numbers.
 
     Args:
@@ -178,7 +178,7 @@ class VectorEncoder(Encoder):
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Builds the encoder again from a folder that :meth:`save` wrote; vectors to look up are mapped.
+        """Builds the encoder again from a folder that `save` wrote; vectors to look up are mapped.
 
         Args:
             path: The folder.

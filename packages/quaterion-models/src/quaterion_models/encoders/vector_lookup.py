@@ -106,7 +106,7 @@ class VectorLookup:
 
     @classmethod
     def open(cls, folder: Path, *, keyed: bool) -> VectorLookup:
-        """Opens what :meth:`save` wrote.
+        """Opens what `save` wrote.
 
         Args:
             folder: The folder.

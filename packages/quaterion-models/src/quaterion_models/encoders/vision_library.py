@@ -62,7 +62,7 @@ class ImageCollate(PretrainedCollate):
 
         Args:
             tool: The image processor.
-            objects: B images, as for :func:`quaterion_models.encoders.images.read_images`.
+            objects: B images, as for `quaterion_models.encoders.images.read_images`.
 
         Returns:
             `pixel_values` `[B, C, H, W]`, and what else the image processor gives.

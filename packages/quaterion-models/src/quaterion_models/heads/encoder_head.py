@@ -17,7 +17,7 @@ from quaterion_models.saving.arguments import decode_arguments, record_arguments
 class EncoderHead(nn.Module, ABC):
     """Reshapes the encoders' vectors for the task at hand.
 
-    A subclass gives :attr:`output_size` and :meth:`transform`. The arguments of the constructor are recorded, so that
+    A subclass gives `output_size` and `transform`. The arguments of the constructor are recorded, so that
     saving and loading work where they are plain values.
 
     Args:
@@ -67,7 +67,7 @@ class EncoderHead(nn.Module, ABC):
         """
 
     def forward(self, input_vectors: Tensor, meta: Sequence[dict[str, Any]] | Meta | None = None) -> Tensor:  # noqa: ARG002
-        """Applies dropout and :meth:`transform`.
+        """Applies dropout and `transform`.
 
         Args:
             input_vectors: `[B, input_embedding_size]`.
@@ -95,7 +95,7 @@ class EncoderHead(nn.Module, ABC):
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, classes: Sequence[type[nn.Module]] = ()) -> Self:
-        """Builds a head again from a folder that :meth:`save` wrote.
+        """Builds a head again from a folder that `save` wrote.
 
         Args:
             path: The folder.

@@ -52,7 +52,7 @@ class ConfidenceCalibration(NamedTuple):
 
     Attributes:
         settings: `k`, `temperature` and `weights_temperature`, those that the method uses, for
-            :meth:`Classifier.replace`.
+            `Classifier.replace`.
         log_loss_before: Mean of -log(probability of the right group), each probability counting as 0.001 at least,
             with the classifier as it was.
         log_loss: The same with the new settings.
@@ -98,7 +98,7 @@ def calibrate(
         The classifier with what was found, and what was found.
 
     Raises:
-        ValueError: See :func:`calibrate_threshold`.
+        ValueError: See `calibrate_threshold`.
 
     Example:
         >>> from quaterion_models import SimilarityModel

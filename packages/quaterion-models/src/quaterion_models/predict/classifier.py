@@ -39,7 +39,7 @@ class Classifier:
             them only the similarity that the threshold is compared with.
         groups: Place in `labels` of each example's label, int64 `[N]`.
         k: How many of the nearest examples vote.
-        temperature: Difference of similarity that divides an example's vote by e; see :func:`knn_vote`.
+        temperature: Difference of similarity that divides an example's vote by e; see `knn_vote`.
         method: `"knn"`; `"weights"` for the softmax of similarities to the model's class weights; or `"both"`, the mean
             of the two. Groups that have no class weights, because they were added later, keep the probability that
             their examples give them, and the class weights share out the rest.
@@ -124,13 +124,13 @@ class Classifier:
             model: The model.
             embeddings: What its `encode` gives for the examples, `[N, D]`.
             labels: The label of each.
-            **options: As for :meth:`from_examples`.
+            **options: As for `from_examples`.
 
         Returns:
             The classifier.
 
         Raises:
-            ValueError: As for :meth:`from_examples`.
+            ValueError: As for `from_examples`.
         """
         weights = model.class_weights.labels if model.class_weights is not None else []
         known = [one for one in weights if one is not None] if options.get("method", "knn") != "knn" else []
@@ -254,7 +254,7 @@ class Classifier:
 
     @torch.no_grad()
     def similarities_without_own(self, embeddings: Tensor, groups: Tensor) -> Tensor:
-        """Computes the same as :meth:`nearest_similarities` with all examples and weights of the own group hidden.
+        """Computes the same as `nearest_similarities` with all examples and weights of the own group hidden.
 
         Args:
             embeddings: What the model's `encode` gives, `[Q, D]`.
@@ -318,7 +318,7 @@ class Classifier:
         return self.add_embeddings(embeddings, labels)
 
     def add_embeddings(self, embeddings: Tensor, labels: Sequence[Any]) -> Self:
-        """Does what :meth:`add_examples` does, with examples that are embedded already.
+        """Does what `add_examples` does, with examples that are embedded already.
 
         Args:
             embeddings: What the model's `encode` gives for the examples, `[N, D]`.
@@ -328,7 +328,7 @@ class Classifier:
             The new classifier; it shares the model.
 
         Raises:
-            ValueError: As for :meth:`add_examples`.
+            ValueError: As for `add_examples`.
         """
         if self._examples is None or self.method == "weights":
             raise ValueError(

@@ -76,7 +76,7 @@ def numbered(
         Every label once, and the number of each example's label, int64 `[count]`.
 
     Raises:
-        ValueError: If there is not a label for each example, or there is no example; or as of :func:`places_of`.
+        ValueError: If there is not a label for each example, or there is no example; or as of `places_of`.
 
     Example:
         >>> numbered(3, ["dog", "cat", "dog"], before=["cat"])

@@ -61,7 +61,7 @@ def has_classifier(path: str | os.PathLike[str]) -> bool:
 
 
 def save_classifier(classifier: Classifier, path: str | os.PathLike[str]) -> None:
-    """Writes a classifier, all of it or nothing; see :meth:`Classifier.save`.
+    """Writes a classifier, all of it or nothing; see `Classifier.save`.
 
     Args:
         classifier: The classifier.
@@ -93,7 +93,7 @@ def save_classifier(classifier: Classifier, path: str | os.PathLike[str]) -> Non
 def load_classifier(
     cls: type[_C], path: str | os.PathLike[str], *, model: SimilarityModel | None, device: str | torch.device
 ) -> _C:
-    """Reads a classifier; see :meth:`Classifier.load`.
+    """Reads a classifier; see `Classifier.load`.
 
     Args:
         cls: The class.

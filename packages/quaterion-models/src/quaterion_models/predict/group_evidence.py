@@ -76,7 +76,7 @@ class LabelledExamples:
         return found.similarities, self.groups[found.rows]
 
     def probabilities(self, embeddings: Tensor, k: int, temperature: float) -> Tensor:
-        """Lets the nearest examples vote; see :func:`knn_vote`.
+        """Lets the nearest examples vote; see `knn_vote`.
 
         Args:
             embeddings: `[Q, D]`.

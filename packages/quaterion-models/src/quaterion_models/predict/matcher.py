@@ -85,16 +85,16 @@ class Matcher:
         Args:
             left: Objects, as for `SimilarityModel.encode`.
             right: Objects; None to compare the left ones with each other.
-            top: See :meth:`match_embeddings`.
-            one_to_one: See :meth:`match_embeddings`.
+            top: See `match_embeddings`.
+            one_to_one: See `match_embeddings`.
             batch_size: As for `encode`.
             show_progress: As for `encode`.
 
         Returns:
-            The matches, as :meth:`match_embeddings` orders them.
+            The matches, as `match_embeddings` orders them.
 
         Raises:
-            ValueError: See :meth:`match_embeddings`.
+            ValueError: See `match_embeddings`.
         """
         _check_options(top, one_to_one)
 

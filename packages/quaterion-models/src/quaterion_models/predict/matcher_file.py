@@ -31,7 +31,7 @@ def has_matcher(path: str | os.PathLike[str]) -> bool:
 
 
 def save_matcher(matcher: Matcher, path: Path) -> None:
-    """Writes a matcher in one step; see :meth:`Matcher.save`.
+    """Writes a matcher in one step; see `Matcher.save`.
 
     Args:
         matcher: The matcher.
@@ -58,7 +58,7 @@ def save_matcher(matcher: Matcher, path: Path) -> None:
 
 
 def load_matcher(cls: type[_M], path: Path, *, model: SimilarityModel | None, device: str | torch.device) -> _M:
-    """Reads a matcher; see :meth:`Matcher.load`.
+    """Reads a matcher; see `Matcher.load`.
 
     Args:
         cls: The class.

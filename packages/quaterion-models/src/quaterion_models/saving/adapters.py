@@ -41,7 +41,7 @@ def check_adapters(settings: Mapping[str, Any], folder: Path) -> None:
 
     Args:
         settings: What was saved as the encoder's `lora`.
-        folder: What :func:`write_adapters` wrote.
+        folder: What `write_adapters` wrote.
 
     Raises:
         ModelFolderError: If the file is missing or damaged, or holds adapters of another rank.
@@ -56,7 +56,7 @@ def check_adapters(settings: Mapping[str, Any], folder: Path) -> None:
 
 
 def read_adapters(models: Sequence[nn.Module], folder: Path) -> None:
-    """Reads adapters that :func:`write_adapters` wrote into models that have some of the same settings.
+    """Reads adapters that `write_adapters` wrote into models that have some of the same settings.
 
     Args:
         models: A model, or the parts of one.

@@ -59,7 +59,7 @@ def record_arguments(instance: object, args: tuple[Any, ...], kwargs: dict[str, 
 
 
 def recorded_arguments(instance: object) -> Arguments | None:
-    """Returns what :func:`record_arguments` stored, or None."""
+    """Returns what `record_arguments` stored, or None."""
     found: Arguments | None = instance.__dict__.get(RECORDED_IN)
     return found
 
@@ -69,7 +69,7 @@ def encode_arguments(given: Mapping[str, Any], special: Callable[[Any], Any] | N
 
     Args:
         given: Names to values.
-        special: As for :func:`encode_value`.
+        special: As for `encode_value`.
 
     Returns:
         Encoded values and the types of those left out.
@@ -93,7 +93,7 @@ def decode_arguments(encoded: Mapping[str, Any], special: Callable[[str, Any], A
 
     Args:
         encoded: Names to encoded values.
-        special: As for :func:`decode_value`.
+        special: As for `decode_value`.
 
     Returns:
         Names to values.
@@ -106,7 +106,7 @@ def build(cls: type[_T], arguments: Mapping[str, Any]) -> _T:
 
     Args:
         cls: The class.
-        arguments: Decoded arguments as :func:`record_arguments` names them.
+        arguments: Decoded arguments as `record_arguments` names them.
 
     Returns:
         The new object.
@@ -127,7 +127,7 @@ def build(cls: type[_T], arguments: Mapping[str, Any]) -> _T:
 
 
 def encode_value(value: Any, special: Callable[[Any], Any] | None = None, depth: int = 0) -> Any:
-    """Encodes one value for JSON so that :func:`decode_value` gives it back with its type.
+    """Encodes one value for JSON so that `decode_value` gives it back with its type.
 
     Args:
         value: None, bool, int, float, str, numpy number, path, torch dtype, or a list, tuple or dict of them.
@@ -180,7 +180,7 @@ def decode_value(value: Any, special: Callable[[str, Any], Any] | None = None) -
     """Turns one encoded value back.
 
     Args:
-        value: What :func:`encode_value` gave, read from JSON.
+        value: What `encode_value` gave, read from JSON.
         special: Decodes the content under a key that starts with `$`, or returns None where it knows none such.
 
     Returns:

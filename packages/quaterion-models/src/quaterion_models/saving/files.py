@@ -83,7 +83,7 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
         content: The object.
 
     Raises:
-        ModelFolderError: If it is larger than :func:`read_json` would read.
+        ModelFolderError: If it is larger than `read_json` would read.
     """
     text = (json.dumps(content, indent=2, allow_nan=False) + "\n").encode()
     try:

@@ -51,7 +51,7 @@ def head_to_spec(head: EncoderHead) -> dict[str, Any]:
         `{"type", "args"}`, and `"unrecorded"` with the types of arguments that JSON cannot hold.
 
     Raises:
-        ModelFolderError: If it has more heads and layers than :func:`head_from_spec` would build.
+        ModelFolderError: If it has more heads and layers than `head_from_spec` would build.
     """
 
     def special(value: Any) -> Any:
@@ -75,7 +75,7 @@ def head_from_spec(spec: Any, state: Path, classes: Iterable[type], *, where: st
     """Builds a head from its description and its state.
 
     Args:
-        spec: What :func:`head_to_spec` gave, read from JSON.
+        spec: What `head_to_spec` gave, read from JSON.
         state: The safetensors file with its state.
         classes: Classes of the caller's own.
         where: File and entry, for messages.

@@ -72,7 +72,7 @@ def layer_from_spec(spec: Any, decode: Callable[[Any], Any], classes: Iterable[t
     """Builds a layer from its description.
 
     Args:
-        spec: What :func:`layer_to_spec` gave, read from JSON.
+        spec: What `layer_to_spec` gave, read from JSON.
         decode: Decodes a value.
         classes: Classes beyond those of `torch.nn`; no other class is built, even if it is imported.
         where: The file, for messages.

@@ -38,7 +38,7 @@ class OldClass(NamedTuple):
 
     @property
     def type_name(self) -> str:
-        """The class as :func:`quaterion_models.saving.registry.find_type` wants it."""
+        """The class as `quaterion_models.saving.registry.find_type` wants it."""
         return f"{self.module}:{self.name}"
 
     @property

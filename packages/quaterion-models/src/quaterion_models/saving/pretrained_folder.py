@@ -97,7 +97,7 @@ def save_pretrained(
 
 
 def load_pretrained(kind: type[PretrainedEncoder], path: Path, *, build: Callable[..., _E]) -> _E:
-    """Builds an encoder from a folder that :func:`save_pretrained` wrote.
+    """Builds an encoder from a folder that `save_pretrained` wrote.
 
     Args:
         kind: Class of the encoder that was saved.

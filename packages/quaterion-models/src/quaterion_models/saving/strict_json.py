@@ -57,7 +57,7 @@ def parse(text: bytes) -> Any:
 
 
 def check_size(text: bytes) -> None:
-    """Checks that JSON is of a size that :func:`parse` reads.
+    """Checks that JSON is of a size that `parse` reads.
 
     Args:
         text: JSON.

@@ -24,7 +24,7 @@ _SCANNED_SHARE = 0.1
 class FaissIndex(StoredIndex):
     """Finds the most similar vectors with faiss; `pip install "quaterion-models[faiss]"`.
 
-    The objects are kept as :class:`quaterion_models.search.ExactIndex` keeps them, and what faiss finds is compared
+    The objects are kept as `quaterion_models.search.ExactIndex` keeps them, and what faiss finds is compared
     with the query once more, so scores are exact whatever faiss compresses. faiss gets new objects when they are a
     tenth of all: at a search, or when the index is saved. Fewer are compared one by one, and so are all as long as they
     are too few to train what the factory needs (39 for each of the lists of `"IVF1024,Flat"`).

@@ -69,7 +69,7 @@ def write_file(path: Path, content: Iterable[bytes | memoryview]) -> str:
         content: Its bytes, piece by piece.
 
     Returns:
-        Its digest, that of :func:`quaterion_models.file_digest.file_digest`.
+        Its digest, that of `quaterion_models.file_digest.file_digest`.
     """
     hasher = blake2b(digest_size=16)
     try:
@@ -217,7 +217,7 @@ def replace_index(folder: Path, content: dict[str, Any], names: set[str]) -> Non
     """Makes what was written the index of the folder, and removes files that no index names.
 
     Args:
-        folder: The folder, held by :func:`only_writer`.
+        folder: The folder, held by `only_writer`.
         content: What `index.json` shall hold.
         names: Files that it names.
     """

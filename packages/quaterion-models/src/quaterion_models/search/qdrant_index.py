@@ -37,7 +37,7 @@ class QdrantIndex:
     """Vectors in a collection of Qdrant; `pip install "quaterion-models[qdrant]"`.
 
     The same code uses a server (version 1.16 or newer), a folder, or memory. What is added is kept at once. A folder
-    belongs to one process until :meth:`close`, and suits up to some 20,000 objects. Qdrant decides the order of
+    belongs to one process until `close`, and suits up to some 20,000 objects. Qdrant decides the order of
     objects with equal scores.
 
     A point's id is a UUID made from the id of the object; its payload holds both: `{"id": …, "payload": …}`.
@@ -131,10 +131,10 @@ class QdrantIndex:
         return self._collection.count()
 
     def add(self, ids: Sequence[Id], vectors: ArrayLike, payloads: Sequence[Payload | None] | None = None) -> None:
-        """Adds objects: see :meth:`quaterion_models.search.VectorIndex.add`.
+        """Adds objects: see `quaterion_models.search.VectorIndex.add`.
 
         They are sent in parts. Where the connection breaks, the parts that have arrived stay;
-        :meth:`contains` tells which.
+        `contains` tells which.
         """
         names, units = new_ids(ids), unit_vectors(vectors, self.dimension)
         # Read again from the JSON, so what is sent is what any other index would keep.
@@ -147,7 +147,7 @@ class QdrantIndex:
         self._collection.upsert(points, units, [{"id": one, "payload": payload} for one, payload in objects])
 
     def search(self, vectors: ArrayLike, k: int = 10, filter: Filter | None = None) -> list[list[Hit]]:  # noqa: A002
-        """Finds the most similar objects: see :meth:`quaterion_models.search.VectorIndex.search`."""
+        """Finds the most similar objects: see `quaterion_models.search.VectorIndex.search`."""
         check_k(k)
         queries, conditions = unit_vectors(vectors, self.dimension), parse_filter(filter)
         if not len(self):
@@ -161,7 +161,7 @@ class QdrantIndex:
         return [[_hit(point) for point in points] for points in found]
 
     def delete(self, ids: Sequence[Id]) -> int:
-        """Removes objects: see :meth:`quaterion_models.search.VectorIndex.delete`."""
+        """Removes objects: see `quaterion_models.search.VectorIndex.delete`."""
         held = self._collection.held([_point_id(one) for one in checked_ids(ids)])
         self._collection.delete(sorted(held))
         return len(held)
@@ -173,7 +173,7 @@ class QdrantIndex:
         return [point in held for point in points]
 
     def payloads(self, ids: Sequence[Id]) -> list[Payload | None]:
-        """Reads what is kept with objects: see :meth:`quaterion_models.search.VectorIndex.payloads`."""
+        """Reads what is kept with objects: see `quaterion_models.search.VectorIndex.payloads`."""
         points = [_point_id(one) for one in checked_ids(ids)]
         found = self._collection.payloads(points)
         return [found[point]["payload"] if point in found else None for point in points]

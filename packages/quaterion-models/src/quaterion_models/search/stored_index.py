@@ -55,7 +55,7 @@ class StoredIndex(ABC):
     """What `index.json` calls it."""
 
     exhaustive = True
-    """Whether :meth:`_find` finds the best, up to rounding."""
+    """Whether `_find` finds the best, up to rounding."""
 
     def __init__(self, dimension: int, *, about: dict[str, Any] | None = None) -> None:
         self._stored = StoredVectors(check_dimension(dimension))
@@ -76,7 +76,7 @@ class StoredIndex(ABC):
         return len(self._stored)
 
     def add(self, ids: Sequence[Id], vectors: ArrayLike, payloads: Sequence[Payload | None] | None = None) -> None:
-        """Adds objects: see :meth:`quaterion_models.search.VectorIndex.add`."""
+        """Adds objects: see `quaterion_models.search.VectorIndex.add`."""
         names, units = new_ids(ids), unit_vectors(vectors, self.dimension)
         lines = object_lines(names, payloads, len(units))
         refuse_held([one for one, held in zip(names, self._stored.held(names), strict=True) if held])
@@ -87,15 +87,15 @@ class StoredIndex(ABC):
         return self._stored.held(checked_ids(ids))
 
     def payloads(self, ids: Sequence[Id]) -> list[Payload | None]:
-        """Reads what is kept with objects: see :meth:`quaterion_models.search.VectorIndex.payloads`."""
+        """Reads what is kept with objects: see `quaterion_models.search.VectorIndex.payloads`."""
         return self._stored.payloads(checked_ids(ids))
 
     def delete(self, ids: Sequence[Id]) -> int:
-        """Removes objects: see :meth:`quaterion_models.search.VectorIndex.delete`."""
+        """Removes objects: see `quaterion_models.search.VectorIndex.delete`."""
         return self._stored.delete(checked_ids(ids))
 
     def search(self, vectors: ArrayLike, k: int = 10, filter: Filter | None = None) -> list[list[Hit]]:  # noqa: A002
-        """Finds the most similar objects: see :meth:`quaterion_models.search.VectorIndex.search`."""
+        """Finds the most similar objects: see `quaterion_models.search.VectorIndex.search`."""
         check_k(k)
         queries, conditions = unit_vectors(vectors, self.dimension), parse_filter(filter)
         if not len(self):

@@ -25,7 +25,7 @@ class Segment(NamedTuple):
 
     Attributes:
         vectors: float32 `[N, dimension]`, of length 1.
-        lines: For each its id and payload, as :func:`quaterion_models.search.given.object_lines` writes them.
+        lines: For each its id and payload, as `quaterion_models.search.given.object_lines` writes them.
     """
 
     vectors: NDArray[np.float32]
@@ -186,7 +186,7 @@ class StoredVectors:
 
 
 def parsed(line: bytes) -> tuple[Id, dict[str, Any]]:
-    """Reads what :func:`quaterion_models.search.given.object_lines` wrote.
+    """Reads what `quaterion_models.search.given.object_lines` wrote.
 
     Args:
         line: One line.

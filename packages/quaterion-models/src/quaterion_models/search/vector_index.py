@@ -15,7 +15,7 @@ Payload: TypeAlias = dict[str, Any]
 """What is kept with an object: a JSON object."""
 
 Filter: TypeAlias = Mapping[str, Any]
-"""Which objects are searched: see :func:`quaterion_models.search.filters.parse_filter`."""
+"""Which objects are searched: see `quaterion_models.search.filters.parse_filter`."""
 
 
 class Hit(NamedTuple):

@@ -36,7 +36,7 @@ class PixelsPreparer(InputPreparer):
         """Reads images.
 
         Args:
-            objects: B images, as :func:`~quaterion_runtime.inputs.pictures.read_picture` takes them.
+            objects: B images, as `quaterion_runtime.inputs.pictures.read_picture` takes them.
             positions: Where they stand among the caller's objects, for messages.
 
         Returns:

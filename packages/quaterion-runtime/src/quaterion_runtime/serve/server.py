@@ -42,7 +42,7 @@ def address_of(bound: socket.socket) -> str:
     """The address of a socket.
 
     Args:
-        bound: A socket that :func:`bind` gave.
+        bound: A socket that `bind` gave.
 
     Returns:
         Such as `"http://127.0.0.1:8000"`.
@@ -55,7 +55,7 @@ def is_loopback(bound: socket.socket) -> bool:
     """Whether only this machine can connect to a socket.
 
     Args:
-        bound: A socket that :func:`bind` gave.
+        bound: A socket that `bind` gave.
     """
     return ipaddress.ip_address(bound.getsockname()[0]).is_loopback
 
@@ -65,7 +65,7 @@ def run(app: Starlette, bound: socket.socket, *, grace: int, on_listening: Calla
 
     Args:
         app: The application.
-        bound: A socket that :func:`bind` gave.
+        bound: A socket that `bind` gave.
         grace: Most seconds for what is there.
         on_listening: Called as soon as clients can connect, and signals stop the service as they should.
 

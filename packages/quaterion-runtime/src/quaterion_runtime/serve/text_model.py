@@ -90,7 +90,7 @@ class TextModel:
         """Computes embeddings of a batch.
 
         Args:
-            group: What :meth:`group` says of the side of all of them.
+            group: What `group` says of the side of all of them.
             texts: B texts.
 
         Returns:

@@ -52,7 +52,7 @@ class StoreFolder:
         """Makes the folder a store's where it is not yet, and tidies up what dead writers left.
 
         Returns:
-            The whole shards that lie there, as of :meth:`whole_shards`.
+            The whole shards that lie there, as of `whole_shards`.
 
         Raises:
             OSError: The folder cannot be created or written.
@@ -114,7 +114,7 @@ class StoreFolder:
         return whole
 
     def claim(self, keys: NDArray[np.uint8]) -> NDArray[np.bool_]:
-        """Claims keys that this process will add; see :meth:`EmbeddingStore.claim`.
+        """Claims keys that this process will add; see `EmbeddingStore.claim`.
 
         Args:
             keys: uint8 `[M, 16]`.

@@ -87,7 +87,7 @@ def parse_conditions(conditions: Iterable[str]) -> dict[str, Any] | None:
         conditions: Texts such as `lang=en` or `year>=2000`.
 
     Returns:
-        A filter for :meth:`quaterion_models.search.VectorIndex.search`, None for none. What looks like a number or a
+        A filter for `quaterion_models.search.VectorIndex.search`, None for none. What looks like a number or a
         truth value stands for the text as well.
 
     Raises:

@@ -112,7 +112,7 @@ def read_corpus(
     """Looks through all rows of a file, so that what is wrong with one is told before anything is encoded.
 
     Args:
-        source: A file or rows in memory, as for :func:`quaterion.dataset.files.read_samples`.
+        source: A file or rows in memory, as for `quaterion.dataset.files.read_samples`.
         text: Column of the objects; None to find it by common names, or where there is one column only.
         id: Column of ids, which are texts or integers; None for a digest of the row's object and fields, so that a row
             has the same id wherever it stands.

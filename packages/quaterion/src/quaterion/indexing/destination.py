@@ -167,7 +167,7 @@ class Destination:
         """Puts an index in place of what is here, in one step where this is a folder of files or an alias in Qdrant.
 
         Args:
-            built: The index, which was built at :meth:`beside`; files there are removed.
+            built: The index, which was built at `beside`; files there are removed.
         """
         if isinstance(built, QdrantIndex):
             built.move(self.collection)

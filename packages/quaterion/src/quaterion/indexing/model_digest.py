@@ -22,7 +22,7 @@ def model_digest(model: SimilarityModel) -> str:
         32 hexadecimal digits.
 
     Raises:
-        TypeError: If a part cannot be hashed; see :func:`quaterion_models.fingerprint.fingerprint`.
+        TypeError: If a part cannot be hashed; see `quaterion_models.fingerprint.fingerprint`.
 
     Example:
         >>> from quaterion_models.encoders import VectorEncoder

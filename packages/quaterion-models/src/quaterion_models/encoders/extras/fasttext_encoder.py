@@ -36,7 +36,7 @@ class FasttextEncoder(Encoder):
 
     Args:
         model_path: fastText's `.bin`; word vectors in word2vec's text (`.vec`) or binary format; or a folder that
-            :meth:`save` wrote. What gensim's own `save` wrote is read as well (extra `fasttext`), but it is a pickle,
+            `save` wrote. What gensim's own `save` wrote is read as well (extra `fasttext`), but it is a pickle,
             which may run any code: only pass such a file if you trust it. Saved models hold plain arrays instead.
         on_disk: Whether to map the vectors into memory instead of reading them. Works for fastText's `.bin`, folders,
             and files of gensim.
@@ -107,7 +107,7 @@ class FasttextEncoder(Encoder):
         return [text.split() for text in batch]
 
     def get_collate_fn(self) -> CollateFnType:
-        """Returns :meth:`get_tokens`."""
+        """Returns `get_tokens`."""
         return self.get_tokens
 
     def forward(self, batch: list[list[str]]) -> Tensor:
@@ -165,7 +165,7 @@ class FasttextEncoder(Encoder):
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Builds the encoder again from a folder that :meth:`save` wrote; nothing in it is unpickled.
+        """Builds the encoder again from a folder that `save` wrote; nothing in it is unpickled.
 
         Args:
             path: The folder.

@@ -60,7 +60,7 @@ class WordVectors:
 
     @classmethod
     def open(cls, folder: Path, lengths: tuple[int, int], *, on_disk: bool) -> WordVectors:
-        """Reads what :meth:`save` wrote.
+        """Reads what `save` wrote.
 
         Args:
             folder: The folder.
