@@ -62,8 +62,8 @@ def near_duplicates(
         train_embeddings: `[N, D]`.
         test_embeddings: `[M, D]`.
         threshold: Cosine from which on two objects count as near-duplicates.
-        train_ids: Content of each training object, `[N]` (`quaterion.dataset.object_ids` makes them): objects of
-            equal ids are exact copies, whatever their embeddings.
+        train_ids: Content of each training object, `[N]`, such as its `quaterion_models.content_key.content_id`:
+            objects of equal ids are exact copies, whatever their embeddings.
         test_ids: Content of each test object, `[M]`.
         max_entries: Bound on the similarities held at once.
         log_progress: Whether to show a progress bar of the search, on standard error.
