@@ -25,12 +25,14 @@ ROOT = Path(__file__).resolve().parents[1]
 MODULES = {
     "quaterion": (
         "quaterion.distances",
+        "quaterion.eval.confidence",
         "quaterion.main",
     ),
     "quaterion-models": (
         "quaterion_models.content_key",
         "quaterion_models.encoders.extras.fasttext_encoder",
         "quaterion_models.encoders.pretrained_encoder",
+        "quaterion_models.export.inputs",
         "quaterion_models.meta",
         "quaterion_models.model",
         "quaterion_models.saving.convert",

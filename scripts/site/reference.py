@@ -10,8 +10,10 @@ import griffe
 # Modules that users import from though no package exports their names.
 MODULES = (
     "quaterion.distances",
+    "quaterion.eval.confidence",
     "quaterion_models.content_key",
     "quaterion_models.encoders.extras.fasttext_encoder",
+    "quaterion_models.export.inputs",
     "quaterion_models.saving.convert",
     "quaterion_models.saving.model_card",
     "quaterion_models.types",

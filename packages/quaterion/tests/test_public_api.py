@@ -130,12 +130,29 @@ def test_each_kind_of_name_is_listed_with_what_it_takes(
     ]
 
 
-def test_all_that_pages_and_examples_import_is_public() -> None:
-    listed = {
+def listed_names() -> set[str]:
+    return {
         re.split(r"\(| = ", line)[0]
         for path in ROOT.glob("packages/*/api.txt")
         for line in path.read_text(encoding="utf-8").splitlines()
     }
+
+
+def test_all_that_pages_name_is_public() -> None:
+    public = {".".join(name.split(".")[:end]) for name in listed_names() for end in range(1, name.count(".") + 2)}
+    pages = [*ROOT.glob("packages/*/README.md"), *ROOT.glob("docs/**/*.md"), ROOT / "README.md"]
+    named = {
+        (page.relative_to(ROOT).as_posix(), name)
+        for page in pages
+        if page.name != "migration.md"  # of older paths
+        for name in re.findall(r"`(quaterion(?:_models|_runtime)?(?:\.\w+)+)", page.read_text(encoding="utf-8"))
+    }
+    assert len(named) > 10
+    assert not [(page, name) for page, name in sorted(named) if name not in public]
+
+
+def test_all_that_pages_and_examples_import_is_public() -> None:
+    listed = listed_names()
     pages = [
         *ROOT.glob("*.md"),
         *ROOT.glob("packages/*/README.md"),

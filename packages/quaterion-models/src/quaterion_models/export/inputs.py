@@ -26,6 +26,8 @@ from quaterion_models.encoders.vector_encoder import VectorEncoder
 from quaterion_models.export.pixels import describe_processor
 from quaterion_models.export.tokens import describe_tokenizer, padded_length
 
+__all__ = ["EncoderInput", "describe_input"]
+
 Kind = Literal["text", "pixels", "vector", "array"]
 
 
