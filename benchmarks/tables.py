@@ -68,6 +68,15 @@ def filled(text: str, results: dict[str, Measured]) -> str:
     return BLOCK.sub(block, text)
 
 
+def read_results(folder: Path) -> dict[str, Measured]:
+    """What each benchmark measured, by its name.
+
+    Args:
+        folder: Where the benchmarks' JSON lies.
+    """
+    return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in folder.glob("*.json")}
+
+
 def _lines(name: str, results: dict[str, Measured]) -> list[str]:
     """What fills a table; nothing where results are missing."""
     if name in DIGESTS:
@@ -85,7 +94,7 @@ def main() -> None:
     parser.add_argument("pages", type=Path, nargs="*", help="pages to fill (all below docs/, and README.md)")
     parser.add_argument("--results", type=Path, default=ROOT / "benchmarks" / "results", help="folder with the JSON")
     arguments = parser.parse_args()
-    results = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in arguments.results.glob("*.json")}
+    results = read_results(arguments.results)
     for page in arguments.pages or [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md"))]:
         before = page.read_text(encoding="utf-8")
         after = filled(before, results)

@@ -63,6 +63,12 @@ def test_a_table_is_written_from_results_and_written_anew_from_others():
     assert "| TripletLoss | 1,024 | 5.00 |" in tables.filled(FILLED, {"losses": faster})
 
 
+@pytest.mark.parametrize("page", PAGES)
+def test_the_tables_are_those_of_the_results_that_lie_beside_the_benchmarks(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    assert tables.filled(text, tables.read_results(ROOT / "benchmarks" / "results")) == text
+
+
 def test_what_has_no_results_stays_and_says_how_to_get_them():
     assert tables.filled(FILLED, {}) == FILLED
     assert '`make bench ARGS="losses"` measures it; no results yet.' in tables.filled(EMPTY, {})
