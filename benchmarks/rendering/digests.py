@@ -99,6 +99,24 @@ def _value(value: Any) -> str:
     return percent(value["value"] if isinstance(value, dict) and "value" in value else value)
 
 
+def demo(results: Results) -> list[str]:
+    before, after = results["demo"]["before"], results["demo"]["after"]
+
+    def shown(found: Measured) -> str:
+        return f"{found['value']:.3f} [{found['low']:.3f}, {found['high']:.3f}]"
+
+    rows = (
+        (
+            name.replace("mrr", "MRR"),
+            shown(found),
+            shown(after[name]),
+            f"{after[name]['value'] - found['value']:+.3f}",
+        )
+        for name, found in before.items()
+    )
+    return table(["search", "before training", "after training", "gain"], rows)
+
+
 class Digest(NamedTuple):
     """A table of several benchmarks.
 
@@ -115,6 +133,7 @@ DIGESTS = {
     "budgets": Digest(budgets, frozenset()),
     "speed-digest": Digest(speed, frozenset({"cache", "encode", "evaluation", "export"})),
     "quality-digest": Digest(quality, frozenset({"quality"})),
+    "demo-digest": Digest(demo, frozenset({"demo"})),
     "few-labels": Digest(few_labels, frozenset({"quality"})),
     "loss-families": Digest(loss_families, frozenset({"loss_quality"})),
 }
