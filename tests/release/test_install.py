@@ -67,4 +67,4 @@ def test_the_commands_are_installed_and_tell_their_version(runtime_alone, quater
 
 def test_an_installed_environment_is_consistent(runtime_alone, models_alone, quaterion):
     for environment in (runtime_alone, models_alone, quaterion):
-        environment.python("-m", "pip", "check")
+        assert "No broken requirements" in environment.python("-m", "pip", "check")
